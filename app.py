@@ -1,0 +1,384 @@
+"""The composition root: the one place that knows every room, and puts the roles of a backend together."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import sys
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+import nats.js.errors
+from faststream.nats import NatsBroker
+from nats.aio.client import Client
+
+from handlers import accounts, connections, invitations, items, keys, mail, shares
+from handlers.committer import Committer
+from handlers.intake import DURABLE, Intake
+from handlers.registry import HANDLERS, Home
+from handlers.results import to_result
+from infra import operators
+from infra.bus import connect, keep_trying, next_server
+from infra.home import HOME_URL, HomeKeys, connection_string, locked, open_keys
+from infra.mail import to_folder, to_smtp
+from infra.mapping import to_positioned
+from infra.nats_server import BusSecrets, NatsServer
+from infra.processes import Child, cancel, log_to, stop_on_signals, until_stopped
+from infra.relay import Relay
+from infra.settings import Settings, embedded, from_environment
+from infra.store import EventStore, open_store
+from infra.streams import COMMANDS, declare_streams
+from infra.views_db import open_views
+from privity.crypto.credentials import home_id
+from privity.errors import NotFound, Unreachable
+from privity.messages.catalog import COMMANDS as COMMAND_TYPES
+from privity.messages.envelope import Result
+from privity.messages.recorded import Positioned
+from projections.live import Live
+from projections.nonces import Nonces
+from projections.projector import Projector
+from projections.queries import Queries
+from projections.rebuild import counts, differences
+
+log = logging.getLogger(__name__)
+
+# One consumer each is what keeps an account's order: these durables are not meant to be scaled out.
+warnings.filterwarnings("ignore", "The JetStream Push consumer with the `durable`", RuntimeWarning)
+
+CONTEXTS = (accounts, keys, invitations, connections, items, shares)
+assert set(HANDLERS) == set(COMMAND_TYPES.values()), "a command has no handler"  # noqa: S101
+
+HOST = "127.0.0.1"
+DEFAULT_PORT = 4222
+READY_TIMEOUT = 30.0
+RESTART_DELAY = 0.5
+PORT_FILE = "port"
+
+
+def home_of(kept: HomeKeys) -> Home:
+    """The home that these keys make."""
+    return Home(home_id(kept.log.public), kept.log.public, kept.mail)
+
+
+@contextlib.asynccontextmanager
+async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Intake, committer, relay and mail; `alone` when no other process can serve the same intake."""
+    home = home_of(open_keys(settings.data))
+    lost = _Lost()
+    bus = await connect(settings.bus_url, name="privity-commands", on_closed=lost.closed)
+    broker = _broker(settings, "privity-intake", lost.closed)
+    store = await asyncio.to_thread(open_store, settings.store_url)
+    relay = Relay(store, bus)
+    intake = Intake(Committer(store, home, lambda: datetime.now(UTC)), bus, relay.wake)
+    try:
+        await declare_streams(bus.jetstream())
+        if alone:  # what a killed predecessor held comes again at once, and in order
+            with contextlib.suppress(nats.js.errors.NotFoundError):
+                await bus.jetstream().delete_consumer(COMMANDS, DURABLE)
+        intake.subscribe(broker)
+        send = to_smtp(settings.smtp_url) if settings.smtp_url else to_folder(settings.mail_folder)
+        mail.subscribe(broker, home, settings.mail_from, send)
+        intake.start()
+        relaying = asyncio.create_task(relay.run(), name="relay")
+        await broker.start()
+        try:
+            yield [relaying, lost.task]
+        finally:
+            for subscriber in broker.subscribers:
+                await subscriber.stop()
+            await intake.stop()
+            await cancel(relaying)
+            await cancel(lost.task)
+    finally:
+        await broker.stop()
+        await bus.close()
+        store.close()
+
+
+@contextlib.asynccontextmanager
+async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """The projector, the live feed and the queries."""
+    kept = open_keys(settings.data)
+    home = home_of(kept)
+    lost = _Lost()
+    bus = await connect(settings.bus_url, name="privity-projections", on_closed=lost.closed)
+    broker = _broker(settings, "privity-queries", lost.closed)
+    store = await asyncio.to_thread(open_store, settings.store_url)
+    engine = open_views(settings.views_url)
+    try:
+        await declare_streams(bus.jetstream())
+        live = Live(await asyncio.to_thread(Projector, engine), _after(store), bus.publish)
+        queries = Queries(
+            engine,
+            live.announced,
+            home.id,
+            Nonces(kept.nonce),
+            lambda invitation: invitations.mail_token(home, invitation),
+            store.sealed,
+            lambda account, command: _recorded(store, account, command),
+        )
+        live.subscribe(broker)
+        queries.subscribe(broker)
+        following = asyncio.create_task(live.run(), name="projector")
+        await broker.start()
+        try:
+            yield [following, lost.task]
+        finally:
+            await cancel(following)
+            await cancel(lost.task)
+    finally:
+        await broker.stop()
+        await bus.close()
+        engine.dispose()
+        store.close()
+
+
+async def up(data: Path, port: int | None) -> None:
+    """Run everything on one folder, in the foreground, until SIGTERM or Ctrl-C.
+
+    Raises:
+        AlreadyRunning: another backend holds the folder.
+    """
+    with locked(data):
+        log_to(data / "logs" / "commands.log")
+        kept = open_keys(data)
+        port = _choose_port(data, port)
+        server = NatsServer(data, port, BusSecrets(kept.backend_password, kept.person_password))
+        stopping = stop_on_signals()
+        await server.start()
+        try:
+            home_url = connection_string(kept, HOST, port).text()
+            _write_private(data / HOME_URL, home_url + "\n")
+            settings = embedded(data, server.backend_url)
+            async with commands_role(settings, alone=True) as tasks:
+                await _with_helpers(data, server, tasks, stopping)
+        finally:
+            await server.stop()
+
+
+async def serve(role: str) -> None:
+    """Run one role of a production backend until SIGTERM."""
+    settings = from_environment()
+    logging.basicConfig(level=logging.INFO)
+    stopping = stop_on_signals()
+    roles = {
+        "commands": lambda: commands_role(settings, alone=False),
+        "projections": lambda: projections_role(settings),
+    }
+    if role not in roles:
+        raise NotFound(f"there is no role {role}; there are {', '.join(roles)}")
+    async with roles[role]() as tasks:
+        print(f"ready {role}", flush=True)
+        await until_stopped(stopping, tasks)
+
+
+async def embedded_projections(data: Path) -> None:
+    """The second process of `up`: ends with the first, whose end of the pipe on stdin closes."""
+    log_to(data / "logs" / "projections.log")
+    stopping = stop_on_signals()
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopping.set)
+    async with projections_role(running(data)) as tasks:
+        print("ready", flush=True)
+        await until_stopped(stopping, tasks)
+
+
+def running(data: Path) -> Settings:
+    """The settings of the embedded home in a folder.
+
+    Raises:
+        NotFound: there is no home there.
+    """
+    kept = open_keys(data, create=False)
+    port = int((data / PORT_FILE).read_text())
+    return embedded(data, f"nats://backend:{kept.backend_password}@{HOST}:{port}")
+
+
+async def status(settings: Settings) -> dict[str, object]:
+    """How the backend is: positions, lag, streams, rows, parked messages.
+
+    Raises:
+        Unreachable: its bus does not answer.
+    """
+    try:
+        bus = await asyncio.wait_for(connect(settings.bus_url, name="privity-status"), 5)
+    except (OSError, TimeoutError, nats.errors.Error) as error:
+        raise Unreachable("the backend is not running, or its bus does not answer") from error
+    store = await asyncio.to_thread(open_store, settings.store_url)
+    engine = open_views(settings.views_url)
+    try:
+        streams = await operators.stream_counts(bus.jetstream())
+        head = await asyncio.to_thread(store.head)
+        position = await asyncio.to_thread(lambda: Projector(engine).position)
+        answering = await _answers(bus)
+        return {
+            "home": home_id(open_keys(settings.data, create=False).log.public),
+            "healthy": answering and streams["EVENTS"] >= 0,
+            "position": head,
+            "lag": head - position,
+            "streams": streams,
+            "dead": streams["DEAD"],
+            "rows": await asyncio.to_thread(counts, engine),
+        }
+    finally:
+        await bus.close()
+        engine.dispose()
+        store.close()
+
+
+def verify_views(settings: Settings) -> tuple[int, list[str]]:
+    """Fold all events anew and compare every row of every view: the events folded, and what differs."""
+    store, engine = open_store(settings.store_url), open_views(settings.views_url)
+    try:
+        position = Projector(engine).position
+        return position, list(differences(engine, _after(store)))
+    finally:
+        engine.dispose()
+        store.close()
+
+
+def rebuild_views(data: Path) -> int:
+    """Fold the views of a stopped embedded home anew from event 1; the position that they reach.
+
+    Raises:
+        AlreadyRunning: stop the backend first.
+    """
+    with locked(data):
+        settings = running(data)
+        for name in ("views.db", "views.db-wal", "views.db-shm"):
+            (data / name).unlink(missing_ok=True)
+        store, engine = open_store(settings.store_url), open_views(settings.views_url)
+        try:
+            projector = Projector(engine)
+            projector.catch_up(_after(store))
+            return projector.position
+        finally:
+            engine.dispose()
+            store.close()
+
+
+async def dead(settings: Settings, action: str, id: int = 0) -> list[operators.Dead]:
+    """List, retry or drop parked messages; what is parked afterwards."""
+    bus = await connect(settings.bus_url, name="privity-dead")
+    try:
+        jetstream = bus.jetstream()
+        if action == "retry":
+            await operators.dead_retry(jetstream, id)
+        elif action == "drop":
+            await operators.dead_drop(jetstream, id)
+        return await operators.dead_list(jetstream)
+    finally:
+        await bus.close()
+
+
+async def _with_helpers(
+    data: Path, server: NatsServer, tasks: list[asyncio.Task[None]], stopping: asyncio.Event
+) -> None:
+    child = Child(["-m", "app", "projections", str(server.folder.parent)], READY_TIMEOUT)
+    await child.start()
+    keepers = [
+        asyncio.create_task(_keep(child.wait, child.start, "projections"), name="keeper of projections"),
+        asyncio.create_task(_keep(server.wait, server.start, "nats-server"), name="keeper of nats-server"),
+    ]
+    try:
+        print(f"ready {data / HOME_URL}", flush=True)
+        await until_stopped(stopping, [*tasks, *keepers])
+    finally:
+        for keeper in keepers:
+            await cancel(keeper)
+        await child.stop()
+
+
+async def _keep(wait: Callable[[], Awaitable[int]], start: Callable[[], Awaitable[None]], name: str) -> None:
+    while True:
+        code = await wait()
+        log.error("%s ended with %d; starting it again", name, code)
+        await asyncio.sleep(RESTART_DELAY)
+        try:
+            await start()
+        except Unreachable as error:
+            log.error("%s", error.message)
+
+
+class _Lost:
+    """Ends its task when a connection has ended for good: a role without one is to be started again."""
+
+    def __init__(self) -> None:
+        self._closed = asyncio.Event()
+        self.task = asyncio.create_task(self._wait(), name="bus connection")
+
+    async def closed(self) -> None:
+        """The connection has ended for good."""
+        self._closed.set()
+
+    async def _wait(self) -> None:
+        await self._closed.wait()
+
+
+def _broker(settings: Settings, name: str, closed: Callable[[], Awaitable[None]]) -> NatsBroker:
+    return NatsBroker(
+        settings.bus_url,
+        name=name,
+        apply_types=False,
+        logger=logging.getLogger("privity.faststream"),
+        log_level=logging.DEBUG,
+        max_reconnect_attempts=-1,
+        reconnect_to_server_handler=next_server,
+        ping_interval=10,
+        max_outstanding_pings=3,
+        connect_timeout=2,
+        drain_timeout=5,
+        graceful_timeout=5.0,
+        error_cb=keep_trying,
+        closed_cb=closed,
+    )
+
+
+def _after(store: EventStore) -> Callable[[int, int], Sequence[Positioned]]:
+    return lambda position, limit: [to_positioned(stored) for stored in store.after(position, limit)]
+
+
+def _recorded(store: EventStore, account: str, command: str) -> Result | None:
+    row = store.commands([(account, command)]).get((account, command))
+    if row is None:
+        return None
+    placed = {(event.stream, event.version): event for event in store.positions(row.events)}
+    return to_result(row, placed)
+
+
+async def _answers(bus: Client) -> bool:
+    try:
+        await bus.request("privity.qry.nobody.nothing", b"", timeout=2)
+    except nats.errors.Error:
+        return False
+    return True
+
+
+def _choose_port(data: Path, port: int | None) -> int:
+    """The given port; without one that of the last time, else the default; 0 is any free one, kept for next time."""
+    kept = data / PORT_FILE
+    if port is None or (port == 0 and kept.exists()):
+        port = int(kept.read_text()) if kept.exists() else DEFAULT_PORT
+    if port == 0:
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            port = probe.getsockname()[1]
+    kept.write_text(str(port))
+    return port
+
+
+def _write_private(path: Path, text: str) -> None:
+    draft = path.with_suffix(".part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
+    os.replace(draft, path)
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["projections", folder]:
+            asyncio.run(embedded_projections(Path(folder)))
+        case _:
+            sys.exit("this is the second process of `privity up`; use the privity command")

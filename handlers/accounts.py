@@ -1,0 +1,116 @@
+"""Accounts: registering, extending the identity chain, wrapping the KEK anew."""
+
+from collections.abc import Mapping, Sequence
+
+from domain import account
+from domain.account import AddressState
+from handlers.registry import Desk, Load, handles, registered_devices
+from privity.crypto.identity import Identity, Signed, extend, verify_chain
+from privity.crypto.kdf import KdfParams
+from privity.crypto.kem import Suite
+from privity.encoding import b64, digest, unb64
+from privity.errors import BadSignature, NotFound, UnknownDevice
+from privity.messages.accounts import ChangePassphrase, ExtendIdentity, IdentityHead, Kdf, RegisterAccount
+from privity.messages.base import Event
+from privity.messages.fields import SignedRecord
+
+
+def named_devices(command: RegisterAccount, account_id: str, load: Load) -> Mapping[str, str]:
+    """The devices that a new account's own chain names."""
+    return _verified(command.chain).devices
+
+
+def coming_and_going(command: ExtendIdentity, account_id: str, load: Load) -> Mapping[str, str]:
+    """The devices before and after the new record: the one that comes may send it, and the one that goes."""
+    return {**registered_devices(command, account_id, load), **_extended(command, account_id, load).devices}
+
+
+@handles(RegisterAccount, devices=named_devices)
+def register(command: RegisterAccount, desk: Desk) -> list[Event]:
+    """The chain must verify and hash to the account that signs."""
+    identity = verify_chain([to_signed(each) for each in command.chain])
+    if identity.account != desk.by.account:
+        raise BadSignature("the chain is another account's")
+    _check_kdf(command.kdf)
+    token = digest(command.address.encode())
+    return account.decide(
+        command,
+        desk.load(account.State, desk.by.account),
+        desk.by,
+        head=to_head(identity),
+        holder=desk.load(AddressState, token),
+        token=token,
+    )
+
+
+@handles(ExtendIdentity, devices=coming_and_going)
+def extend_identity(command: ExtendIdentity, desk: Desk) -> list[Event]:
+    """The record must follow the newest one and be signed by its key, or by the recovery key."""
+    state = desk.load(account.State, desk.by.account)
+    return account.decide(command, state, desk.by, head=_extended(command, desk.by.account, desk.load))
+
+
+@handles(ChangePassphrase)
+def change_passphrase(command: ChangePassphrase, desk: Desk) -> list[Event]:
+    """A new wrap of the same KEK, and the login key that goes with it."""
+    _check_kdf(command.kdf)
+    return account.decide(command, desk.load(account.State, desk.by.account), desk.by)
+
+
+def to_signed(record: SignedRecord) -> Signed:
+    """The identity record's bytes and signatures."""
+    return Signed(unb64(record.record), tuple(unb64(signature) for signature in record.signatures))
+
+
+def to_head(identity: Identity) -> IdentityHead:
+    """What the newest record says, as events carry it."""
+    return IdentityHead(
+        n=identity.n,
+        head=b64(identity.head),
+        sign=b64(identity.sign),
+        seal=b64(identity.seal),
+        seal_suite=identity.seal_suite.value,
+        recovery=b64(identity.recovery_hash),
+        devices={device: b64(public) for device, public in identity.devices.items()},
+    )
+
+
+def to_identity(account_id: str, head: IdentityHead) -> Identity:
+    """The inverse of `to_head`."""
+    return Identity(
+        account=account_id,
+        n=head.n,
+        head=unb64(head.head),
+        sign=unb64(head.sign),
+        seal=unb64(head.seal),
+        seal_suite=Suite(head.seal_suite),
+        recovery_hash=unb64(head.recovery),
+        devices={device: unb64(public) for device, public in head.devices.items()},
+    )
+
+
+def identity_of(account_id: str, load: Load) -> Identity:
+    """A registered account's identity as it is now.
+
+    Raises:
+        NotFound: there is no such account.
+    """
+    head = load(account.State, account_id).head
+    if head is None:
+        raise NotFound("there is no such account")
+    return to_identity(account_id, head)
+
+
+def _verified(chain: Sequence[SignedRecord]) -> IdentityHead:
+    return to_head(verify_chain([to_signed(each) for each in chain]))
+
+
+def _extended(command: ExtendIdentity, account_id: str, load: Load) -> IdentityHead:
+    head = load(account.State, account_id).head
+    if head is None:
+        raise UnknownDevice
+    return to_head(extend(to_identity(account_id, head), to_signed(command.record)))
+
+
+def _check_kdf(kdf: Kdf) -> None:
+    KdfParams(kdf.memory_kib, kdf.iterations, kdf.lanes).check()

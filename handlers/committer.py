@@ -1,0 +1,223 @@
+"""The committer: decides a batch of commands in order and appends all of it in one synced transaction."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from domain.facts import Actor
+from handlers.opening import Delivery, Opened, Unopened, open_delivery
+from handlers.registry import HANDLERS, Desk, Home
+from handlers.results import to_result
+from handlers.states import States
+from infra.mapping import to_row
+from infra.store import Batch, CommandRow, EventStore, Stored
+from infra.store import Event as Row
+from privity.crypto.command import verify_command
+from privity.encoding import unb64
+from privity.errors import (
+    CommandIdReused,
+    IntegrityAlarm,
+    Internal,
+    Malformed,
+    PrivityError,
+    Refusal,
+    StoreConflict,
+    StoreUnavailable,
+    TooLarge,
+    UnknownCommand,
+    UnknownDevice,
+)
+from privity.messages.envelope import Result
+from privity.messages.recorded import Meta
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS_ON_CONFLICT = 3
+ATTEMPTS_ON_POISON = 5
+PARKED = (Malformed, UnknownCommand, TooLarge)
+
+Key = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What is to be done with one delivery once the batch is on disk.
+
+    A result is sent to `account` where there is one; `dead` is the reason to park the message;
+    with neither, it is to be delivered again.
+    """
+
+    account: str = ""
+    result: Result | None = None
+    dead: str | None = None
+
+
+class Committer:
+    """Decides and appends, on the one thread that owns it."""
+
+    def __init__(self, store: EventStore, home: Home, clock: Callable[[], datetime]) -> None:
+        self._store = store
+        self._home = home
+        self._clock = clock
+        self._states = States(store)
+
+    def process(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        """One outcome a delivery, in order; whatever is `accepted` is synced to disk when this returns.
+
+        Raises:
+            StoreUnavailable: nothing is acknowledged; call again with the same deliveries.
+        """
+        try:
+            return self._process(deliveries)
+        except StoreUnavailable:
+            raise
+        except Exception as error:  # a conflict, or a command that a handler trips over: find out which
+            log.info("%s: %d commands are tried one by one", type(error).__name__, len(deliveries))
+            return [self._alone(delivery) for delivery in deliveries]
+
+    def _alone(self, delivery: Delivery) -> Outcome:
+        for _ in range(ATTEMPTS_ON_CONFLICT):
+            try:
+                return self._process([delivery])[0]
+            except StoreConflict:
+                continue
+            except StoreUnavailable:
+                raise
+            except Exception as error:
+                return _poisoned(delivery, error)
+        return Outcome()
+
+    def _process(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
+        opened = [_open(delivery) for delivery in deliveries]
+        work = _Work(self._store.commands([o.key for o in opened if isinstance(o, Opened)]))
+        self._states.begin()
+        try:
+            drafts = [self._one(work, each) for each in opened]
+            positions = self._store.append(work.to_batch(self._states.read_set))
+        except BaseException:
+            self._states.forget()
+            raise
+        placed = work.placed(positions) | {
+            (event.stream, event.version): event for event in self._store.positions(work.repeated)
+        }
+        return [
+            draft if isinstance(draft, Outcome) else Outcome(draft[0], to_result(work.rows[draft], placed))
+            for draft in drafts
+        ]
+
+    def _one(self, work: "_Work", opened: Opened | Unopened) -> Outcome | Key:
+        """The key of the command row that holds the result, or an outcome that is not recorded."""
+        if isinstance(opened, Unopened):
+            return _unopened(opened)
+        known = work.rows.get(opened.key)
+        if known is not None and known.digest == opened.digest:
+            work.repeat(known)
+            return opened.key
+        try:
+            self._verify(opened)
+            if known is not None:
+                raise CommandIdReused
+            self._decide(work, opened)
+        except (Refusal, IntegrityAlarm) as refusal:
+            return _refused(opened, refusal)
+        return opened.key
+
+    def _verify(self, opened: Opened) -> None:
+        registration = HANDLERS[type(opened.command)]
+        devices = registration.devices(opened.command, opened.account, self._states.load)
+        public = devices.get(opened.envelope.device)
+        if public is None:
+            raise UnknownDevice
+        verify_command(unb64(public), opened.signature, self._home.id, opened.subject, opened.payload)
+
+    def _decide(self, work: "_Work", opened: Opened) -> None:
+        by = Actor(opened.account, opened.envelope.device, self._clock())
+        meta = Meta(opened.envelope.id, opened.digest, opened.account, opened.envelope.device, by.at)
+        try:
+            desk = Desk(by, self._home, self._states.load)
+            events = HANDLERS[type(opened.command)].handler(opened.command, desk)
+        except (Refusal, IntegrityAlarm) as refusal:
+            work.record(opened, "refused", refusal=refusal)
+            return
+        rows = [to_row(event, self._states.apply(event), meta) for event in events]
+        work.record(opened, "accepted" if rows else "ignored", rows)
+
+
+class _Work:
+    """The batch as it grows: command rows (those found in the store too), events and sealed objects."""
+
+    def __init__(self, known: dict[Key, CommandRow]) -> None:
+        self.rows = dict(known)
+        self.repeated: list[tuple[str, int]] = []
+        self._stored = set(known)
+        self._new: list[CommandRow] = []
+        self._events: list[Row] = []
+        self._sealed: dict[str, bytes] = {}
+
+    def repeat(self, row: CommandRow) -> None:
+        """Note that the recorded result of an earlier batch is asked for again."""
+        if (row.account, row.id) in self._stored:
+            self.repeated.extend(row.events)
+
+    def record(
+        self, opened: Opened, status: str, events: Sequence[Row] = (), refusal: PrivityError | None = None
+    ) -> None:
+        """Add a decided command, its events, and its sealed objects where it was accepted."""
+        row = CommandRow(
+            account=opened.account,
+            id=opened.envelope.id,
+            digest=opened.digest,
+            subject=opened.subject,
+            payload=opened.payload,
+            signature=opened.signature,
+            status=status,
+            code=refusal.code if refusal else None,
+            message=refusal.message if refusal else None,
+            events=tuple((event.stream, event.version) for event in events),
+        )
+        self.rows[opened.key] = row
+        self._new.append(row)
+        self._events.extend(events)
+        if events:
+            self._sealed.update(opened.sealed)
+
+    def to_batch(self, reads: dict[str, int]) -> Batch:
+        """What the append gets."""
+        return Batch(self._events, self._new, self._sealed, reads if self._events else {})
+
+    def placed(self, positions: Sequence[int]) -> dict[tuple[str, int], Stored]:
+        """The batch's own events at the positions that the append gave them."""
+        return {
+            (row.stream, row.version): Stored(position, row.stream, row.version, row.name, row.data)
+            for position, row in zip(positions, self._events, strict=True)
+        }
+
+
+def _open(delivery: Delivery) -> Opened | Unopened:
+    try:
+        return open_delivery(delivery)
+    except Unopened as unopened:
+        return unopened
+
+
+def _unopened(unopened: Unopened) -> Outcome:
+    refusal = unopened.refusal
+    answer = Result(unopened.command_id, "refused", refusal.code, refusal.message)
+    dead = f"{refusal.code}: {refusal.message}" if isinstance(refusal, PARKED) else None
+    return Outcome(unopened.account, answer, dead)
+
+
+def _refused(opened: Opened, refusal: PrivityError) -> Outcome:
+    log.warning("refused %s: %s", opened.subject, refusal.code)
+    return Outcome(opened.account, Result(opened.envelope.id, "refused", refusal.code, refusal.message))
+
+
+def _poisoned(delivery: Delivery, error: Exception) -> Outcome:
+    log.error("attempt %d at %s failed", delivery.attempts, delivery.subject, exc_info=error)
+    if delivery.attempts < ATTEMPTS_ON_POISON:
+        return Outcome()
+    opened = open_delivery(delivery)
+    refusal = Internal()
+    reason = f"{refusal.code}: {type(error).__name__} after {delivery.attempts} attempts"
+    return Outcome(opened.account, Result(opened.envelope.id, "refused", refusal.code, refusal.message), reason)

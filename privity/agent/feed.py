@@ -1,0 +1,25 @@
+"""The feed: what happened, by cursor and live, without a gap between the two."""
+
+from collections.abc import AsyncIterator
+
+from privity.agent.session import Session
+from privity.messages import envelope
+from privity.messages.envelope import FeedEntry, feed_subject
+from privity.messages.views import AskFeed
+
+
+async def past(session: Session, after: int = 0) -> list[FeedEntry]:
+    """What happened behind the cursor, in order."""
+    return list((await session.ask_all(AskFeed(after=after), FeedEntry)).rows)
+
+
+async def follow(session: Session, after: int = 0) -> AsyncIterator[FeedEntry]:
+    """What happened behind the cursor and all that happens from now on; the live line only wakes, the view tells."""
+    bus = await session.connected()
+    live = await bus.listen(feed_subject(session.account))
+    while True:
+        for entry in await past(session, after):
+            after = entry.position
+            yield entry
+        heard = envelope.feed_entry.validate_json(await live.get())
+        session.folder.reached(heard.position)

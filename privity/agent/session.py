@@ -1,0 +1,289 @@
+"""A session: a person's open keyring and their line to the home; every command and query of theirs goes through it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Generic, Self, TypeVar, cast
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+from uuid6 import uuid7
+
+from privity import errors
+from privity.agent.bus import Bus
+from privity.agent.keyring import Keyring, unlock
+from privity.agent.profile import Profile, ProfileFolder, Waiting
+from privity.connection_string import ConnectionString, parse_connection_string
+from privity.crypto.command import frame, sign_command, sign_query, unframe
+from privity.crypto.signing import SigningKey
+from privity.encoding import digest, lp
+from privity.errors import (
+    Ambiguous,
+    DoesNotOpen,
+    ForgedRecord,
+    KeyMismatch,
+    Malformed,
+    NotFound,
+    PrivityError,
+    Refusal,
+    StaleNonce,
+    Unreachable,
+)
+from privity.messages import envelope
+from privity.messages.base import Command
+from privity.messages.catalog import command_codec
+from privity.messages.envelope import Answer, CommandEnvelope, QueryEnvelope, Result
+from privity.messages.recorded import event_name, read_recorded
+from privity.messages.views import Ask
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+MAX_ANSWER = 1024 * 1024
+MAX_PAGES = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows(Generic[R]):
+    """An answer's rows, and the sealed objects behind them by digest: each was hashed here."""
+
+    rows: tuple[R, ...]
+    sealed: Mapping[str, bytes] = field(repr=False)
+
+    def one(self, what: str, id: str) -> R:
+        """The only row.
+
+        Raises:
+            NotFound: there is none.
+            Ambiguous: there are more.
+        """
+        if not self.rows:
+            raise NotFound(f"there is no {what} {id}")
+        if len(self.rows) > 1:
+            raise Ambiguous(f"more than one {what} begins with {id!r}; give more of the id")
+        return self.rows[0]
+
+    def blob(self, digest: str) -> bytes:
+        """The sealed object of that digest.
+
+        Raises:
+            DoesNotOpen: the backend left it out.
+        """
+        if digest not in self.sealed:
+            raise DoesNotOpen("The backend left out a sealed object that it should have served.")
+        return self.sealed[digest]
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """A device that signs for an account at a home."""
+
+    account: str
+    device: str
+    key: SigningKey = field(repr=False)
+    home: str
+
+    def command(self, command: Command, sealed: Sequence[bytes]) -> Waiting:
+        """A command, signed, ready to be sent; `sealed` are the objects that it names."""
+        id, subject = str(uuid7()), envelope.command_subject(self.account, command.subject)
+        body = command_codec(type(command)).dump_python(command, mode="json")
+        read = CommandEnvelope(1, id, self.account, self.device, datetime.now(UTC), body)
+        payload = envelope.command_envelope.dump_json(read)
+        signature = sign_command(self.key, self.home, subject, payload)
+        return Waiting(id, subject, frame(signature, payload, *sealed))
+
+    def query(self, ask: Ask, nonce: str | None, at_least: int) -> tuple[str, bytes]:
+        """A query's subject and signed frame."""
+        subject = envelope.query_subject(self.account, ask.view)
+        payload = query_payload(self.account, self.device, ask, nonce, at_least)
+        return subject, frame(sign_query(self.key, self.home, subject, payload), payload)
+
+
+class Session:
+    """Signs, sends, waits and checks. Connects when it first has to; commands are kept before they are sent."""
+
+    def __init__(self, folder: ProfileFolder, server: ConnectionString, signer: Signer) -> None:
+        self.folder = folder
+        self.server = server
+        self._signer = signer
+        self._stack = AsyncExitStack()
+        self._bus: Bus | None = None
+        self._nonce: str | None = None
+        self._was_fresh = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    @property
+    def account(self) -> str:
+        """Whom this session acts for."""
+        return self._signer.account
+
+    async def connected(self) -> Bus:
+        """The line to the home; what an earlier session could not send goes out first.
+
+        Raises:
+            Unreachable: nobody is there.
+        """
+        if self._bus is None:
+            bus = await self._stack.enter_async_context(Bus(self.server, self.account))
+            self._bus = bus
+            for waiting in self.folder.waiting():
+                result = await self._deliver(bus, waiting)
+                log.warning("a kept command was sent: %s %s", result.status, result.code or "")
+        return self._bus
+
+    async def send(self, command: Command, *sealed: bytes) -> Result:
+        """Do one thing, and wait until it is recorded.
+
+        Raises:
+            Refusal: the backend says no; its code is the error's class.
+            ForgedRecord: what the backend says it recorded is not what was sent.
+            Unreachable: the command is kept, and sent when the home is reached again.
+        """
+        return (await self.send_all([(command, sealed)]))[0]
+
+    async def send_all(self, commands: Sequence[tuple[Command, Sequence[bytes]]]) -> list[Result]:
+        """Do several things in order. All are kept before the first is sent; after a refusal none follows."""
+        kept = [self._signer.command(command, sealed) for command, sealed in commands]
+        try:
+            bus = await self.connected()
+        except Unreachable as error:
+            self._keep(kept)
+            raise Unreachable(f"{error.message}; what you asked for is kept and sent next time") from error
+        self._keep(kept)
+        results = []
+        for number, waiting in enumerate(kept):
+            result = await self._deliver(bus, waiting)
+            if result.status == "refused":
+                for rest in kept[number + 1 :]:
+                    self.folder.answered(rest.id)
+                raise error_for(result.code, result.message)
+            results.append(result)
+        return results
+
+    async def ask(self, ask: Ask, row: type[R], *, fresh: bool = False) -> Rows[R]:
+        """One page of a view, at least as new as what this profile has seen; `fresh` to have wrapped keys released.
+
+        Raises:
+            Refusal: as the backend says.
+            ForgedRecord: a sealed object is not the one that the row names.
+            Unreachable: no answer.
+        """
+        answer, sealed = await self._asked(ask, fresh)
+        return Rows(read_rows(answer, row), sealed)
+
+    async def ask_all(self, ask: Ask, row: type[R], *, fresh: bool = False) -> Rows[R]:
+        """All pages of a view."""
+        rows: list[R] = []
+        sealed: dict[str, bytes] = {}
+        for _ in range(MAX_PAGES):
+            answer, blobs = await self._asked(ask, fresh)
+            rows.extend(read_rows(answer, row))
+            sealed.update(blobs)
+            if answer.next is None:
+                break
+            ask = replace(ask, after=int(answer.next))
+        return Rows(tuple(rows), sealed)
+
+    def _keep(self, commands: Sequence[Waiting]) -> None:
+        for waiting in commands:
+            self.folder.keep(waiting)
+
+    async def _deliver(self, bus: Bus, waiting: Waiting) -> Result:
+        result = await bus.send(waiting.subject, waiting.id, waiting.data)
+        if result.status == "accepted":
+            _check_own(result, waiting)
+        self.folder.answered(waiting.id)
+        self.folder.reached(result.position)
+        return result
+
+    async def _asked(self, ask: Ask, fresh: bool) -> tuple[Answer, dict[str, bytes]]:
+        answer, sealed = await self._once(ask, fresh)
+        if answer.code == StaleNonce.__name__ or (fresh and answer.status == "ok" and not self._was_fresh):
+            answer, sealed = await self._once(ask, fresh)
+        if answer.status == "refused":
+            raise error_for(answer.code, answer.message)
+        self.folder.reached(answer.position)
+        return answer, sealed
+
+    async def _once(self, ask: Ask, fresh: bool) -> tuple[Answer, dict[str, bytes]]:
+        bus = await self.connected()
+        nonce, self._nonce = (self._nonce, None) if fresh else (None, self._nonce)
+        self._was_fresh = nonce is not None
+        subject, data = self._signer.query(ask, nonce, self.folder.position)
+        answer, sealed = read_answer(await bus.ask(subject, data))
+        self._nonce = answer.nonce
+        return answer, sealed
+
+
+def open_session(folder: ProfileFolder, passphrase: str, server: str | None = None) -> tuple[Session, Keyring, Profile]:
+    """Unlock a profile; nothing is sent yet.
+
+    Raises:
+        NoProfile: there is none.
+        BadPassphrase: it does not open.
+    """
+    profile = folder.load()
+    keyring = unlock(profile, passphrase)
+    string = parse_connection_string(server or profile.server)
+    if string.home != parse_connection_string(profile.server).home:
+        raise KeyMismatch("This server is another home than the one of this account: its log key differs.")
+    signer = Signer(profile.account, profile.device, keyring.device, string.home)
+    return Session(folder, string, signer), keyring, profile
+
+
+def query_payload(account: str, device: str, ask: Ask, nonce: str | None, at_least: int) -> bytes:
+    """A query's envelope, the bytes that are signed."""
+    params = cast(dict[str, JsonValue], TypeAdapter(type(ask)).dump_python(ask, mode="json"))
+    query = QueryEnvelope(1, str(uuid7()), account, device, datetime.now(UTC), params, nonce, at_least)
+    return envelope.query_envelope.dump_json(query)
+
+
+def read_answer(data: bytes) -> tuple[Answer, dict[str, bytes]]:
+    """An answer's frame: the answer, and the sealed objects by their digests.
+
+    Raises:
+        Malformed: it cannot be read.
+    """
+    head, *blobs = unframe(data, 1 + 4 * 200, MAX_ANSWER)
+    try:
+        return envelope.answer.validate_json(head), {digest(blob): blob for blob in blobs}
+    except ValidationError as error:
+        raise Malformed("the backend's answer cannot be read") from error
+
+
+def error_for(code: str | None, message: str | None) -> PrivityError:
+    """The error that a code on the bus stands for."""
+    known = getattr(errors, code or "", None)
+    if isinstance(known, type) and issubclass(known, PrivityError):
+        return known(message or "")
+    kind = type(code or "Refusal", (Refusal,), {"__doc__": "The backend refused."})
+    return cast(PrivityError, kind(message or ""))
+
+
+def read_rows(answer: Answer, row: type[R]) -> tuple[R, ...]:
+    """An answer's rows as what they are.
+
+    Raises:
+        Malformed: they are something else.
+    """
+    try:
+        return TypeAdapter(tuple[row, ...]).validate_python(answer.rows)  # type: ignore[valid-type]
+    except ValidationError as error:
+        raise Malformed("the backend's answer cannot be read") from error
+
+
+def _check_own(result: Result, waiting: Waiting) -> None:
+    _, payload, *_ = unframe(waiting.data, envelope.MAX_SEALED + 2, envelope.MAX_MESSAGE)
+    own = digest(lp(waiting.subject.encode(), payload))
+    for event in result.events:
+        if read_recorded(event_name(event.name), event.data.encode()).meta.digest != own:
+            raise ForgedRecord("The backend recorded another command than the one that was sent.")

@@ -1,0 +1,119 @@
+"""The root of the command line: global options anywhere in the line, errors with their code, and exit codes."""
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from privity.cli import accounts, connections, feed, invitations, items, operate, shares
+from privity.cli.context import DEFAULT_HOME, Context
+from privity.errors import PrivityError
+
+INTERRUPTED = 130
+GLOBAL_FLAGS = ("--json",)
+GLOBAL_VALUES = ("--server", "--home")
+
+app = typer.Typer(
+    help="Share private data with people you know: sealed on your device, read by nobody between.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for name, group in {
+    "account": accounts.app,
+    "item": items.app,
+    "invitation": invitations.app,
+    "connection": connections.app,
+    "share": shares.app,
+    "dead": operate.dead,
+}.items():
+    app.add_typer(group, name=name)
+for command in (
+    invitations.invite,
+    invitations.accept,
+    invitations.decline,
+    feed.feed,
+    operate.up,
+    operate.serve,
+    operate.status,
+    operate.replay,
+    operate.bench,
+):
+    app.command()(command)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    json: Annotated[
+        bool, typer.Option("--json", help="One JSON value on stdout, and nothing else there.")
+    ] = False,
+    server: Annotated[
+        str | None,
+        typer.Option(envvar="PRIVITY_SERVER", show_envvar=True, help="The home's connection string."),
+    ] = None,
+    home: Annotated[
+        Path, typer.Option(envvar="PRIVITY_HOME", show_envvar=True, help="The profile's folder.")
+    ] = DEFAULT_HOME,
+) -> None:
+    """Share private data with people you know: sealed on your device, read by nobody between."""
+    ctx.obj = Context(json=json, server=server, home=home, console=Console())
+
+
+@app.command()
+def demo(
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave the temporary home there, to look into it.")
+    ] = False,
+) -> None:
+    """Alice and Bob in a temporary home: the whole story, told step by step and checked at the end."""
+    from privity.cli.demo import tell
+
+    tell(keep=keep)
+
+
+def hoist(arguments: Sequence[str]) -> list[str]:
+    """The global options moved to the front, wherever they stood before a `--`."""
+    front: list[str] = []
+    rest: list[str] = []
+    words = iter(arguments)
+    for word in words:
+        if word == "--":
+            rest += [word, *words]
+        elif word in GLOBAL_FLAGS or word.startswith(tuple(f"{name}=" for name in GLOBAL_VALUES)):
+            front.append(word)
+        elif word in GLOBAL_VALUES:
+            front += [word, *([value] if (value := next(words, None)) is not None else [])]
+        else:
+            rest.append(word)
+    return front + rest
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; its exit code."""
+    logging.basicConfig(level=os.environ.get("PRIVITY_LOG", "WARNING").upper(), format="%(message)s")
+    try:
+        app(args=hoist(arguments), prog_name="privity")
+    except SystemExit as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    else:
+        return 0
+    except PrivityError as error:
+        print(f"error: {error.code}: {' '.join(error.message.split())}", file=sys.stderr)
+        return error.exit_code
+
+
+def main() -> None:
+    """The console script."""
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""The operators' commands: running a backend, looking at it, and mending it."""
+
+import asyncio
+import importlib
+from dataclasses import asdict
+from pathlib import Path
+from types import ModuleType
+from typing import Annotated, Any
+
+import typer
+
+from privity.cli.context import context
+from privity.errors import IntegrityAlarm, ServerNotInstalled
+
+dead = typer.Typer(help="Messages that could not be processed, with the reason.", no_args_is_help=True)
+
+DEFAULT_DATA = Path("privity-home")
+DataOption = Annotated[
+    Path | None, typer.Option("--data", metavar="DIR", help="An embedded home; else the PRIVITY_… settings.")
+]
+
+
+def backend() -> ModuleType:
+    """The composition root: it stands in a checkout or in the image, not in the client's package.
+
+    Raises:
+        ServerNotInstalled: it is not here.
+    """
+    try:
+        return importlib.import_module("app")
+    except ModuleNotFoundError as error:
+        raise ServerNotInstalled(f"{ServerNotInstalled.__doc__} (no module {error.name})") from error
+
+
+def up(
+    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="The home's folder.")] = DEFAULT_DATA,
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=65535, help="4222 at first, then as last time; 0 for any free one."),
+    ] = None,
+) -> None:
+    """Run a whole backend on one folder, in the foreground, until Ctrl-C."""
+    asyncio.run(backend().up(data, port))
+
+
+def serve(role: Annotated[str, typer.Argument(help="commands or projections.")]) -> None:
+    """Run one role of a production backend, on the PRIVITY_… settings."""
+    asyncio.run(backend().serve(role))
+
+
+def status(ctx: typer.Context, data: DataOption = None) -> None:
+    """How the backend is: positions, lag, streams, rows, parked messages."""
+    app = backend()
+    found: dict[str, Any] = asyncio.run(app.status(_settings(app, data)))
+    context(ctx).show(found)
+    if not found["healthy"]:
+        raise typer.Exit(1)
+
+
+def replay(
+    ctx: typer.Context,
+    data: DataOption = None,
+    verify: Annotated[bool, typer.Option("--verify", help="Fold all events anew and compare every row.")] = False,
+) -> None:
+    """Fold the views of a stopped home anew from event 1; with --verify, compare those of any home."""
+    app = backend()
+    if not verify:
+        if data is None:
+            raise typer.BadParameter("needs --data DIR of a stopped home, or --verify")
+        context(ctx).show({"position": app.rebuild_views(data), "ok": True})
+        return
+    position, differences = app.verify_views(_settings(app, data))
+    if differences:
+        raise IntegrityAlarm(f"{len(differences)} rows differ from a rebuild, the first: {differences[0]}")
+    context(ctx).show({"position": position, "ok": True})
+
+
+@dead.command("list")
+def list_(ctx: typer.Context, data: DataOption = None) -> None:
+    """The parked messages."""
+    _dead(ctx, data, "list")
+
+
+@dead.command()
+def retry(ctx: typer.Context, id: int, data: DataOption = None) -> None:
+    """Send a parked message again to where it was going."""
+    _dead(ctx, data, "retry", id)
+
+
+@dead.command()
+def drop(ctx: typer.Context, id: int, data: DataOption = None) -> None:
+    """Give a parked message up."""
+    _dead(ctx, data, "drop", id)
+
+
+def bench(ctx: typer.Context, seconds: Annotated[int, typer.Option(min=1, max=120)] = 5) -> None:
+    """Measure this machine's floors and the backend beside them, in one run."""
+    try:
+        module = importlib.import_module("bench.run")
+    except ModuleNotFoundError as error:
+        raise ServerNotInstalled(f"the benchmarks stand in a checkout (no module {error.name})") from error
+    context(ctx).show(module.main(seconds))
+
+
+def _dead(ctx: typer.Context, data: Path | None, action: str, id: int = 0) -> None:
+    app = backend()
+    parked = asyncio.run(app.dead(_settings(app, data), action, id))
+    rows = [asdict(each) for each in parked]
+    context(ctx).show_all(rows, ("id", "subject", "reason", "at", "size"), "No parked messages.")
+
+
+def _settings(app: ModuleType, data: Path | None) -> Any:
+    return app.from_environment() if data is None else app.running(data)

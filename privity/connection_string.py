@@ -1,0 +1,61 @@
+"""The connection string of a home: where its bus is, the enrolment credential, and the log key that names the home."""
+
+from dataclasses import dataclass, field
+from urllib.parse import parse_qs, quote, unquote, urlsplit
+
+from privity.crypto.credentials import home_id
+from privity.encoding import b64, unb64
+from privity.errors import Malformed
+
+SCHEME = "privity"
+LOG_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionString:
+    """`privity://person:<credential>@host:port?log=<log key>`: one line, kept in `home.url`, given to whoever joins."""
+
+    host: str
+    port: int
+    user: str
+    credential: str = field(repr=False)
+    log_public: bytes
+
+    @property
+    def home(self) -> str:
+        """The home's id: everything signed is bound to it."""
+        return home_id(self.log_public)
+
+    @property
+    def bus_url(self) -> str:
+        """Where to connect, without the credential."""
+        return f"nats://{self.host}:{self.port}"
+
+    def text(self) -> str:
+        """The one line; it holds the credential."""
+        credential = f"{quote(self.user, safe='')}:{quote(self.credential, safe='')}"
+        return f"{SCHEME}://{credential}@{self.host}:{self.port}?log={b64(self.log_public)}"
+
+
+def parse_connection_string(text: str) -> ConnectionString:
+    """Read the one line.
+
+    Raises:
+        Malformed: not such a line; the text is not repeated, since it holds a credential.
+    """
+    try:
+        parts = urlsplit(text.strip())
+        log_public = unb64(parse_qs(parts.query, strict_parsing=True)["log"][0])
+        port = parts.port
+    except (ValueError, KeyError) as error:
+        raise Malformed("not a connection string: privity://person:…@host:port?log=…") from error
+    complete = parts.hostname and port and parts.username and parts.password
+    if parts.scheme != SCHEME or not complete or len(log_public) != LOG_KEY_BYTES:
+        raise Malformed("not a connection string: privity://person:…@host:port?log=…")
+    return ConnectionString(
+        parts.hostname or "",
+        port or 0,
+        unquote(parts.username or ""),
+        unquote(parts.password or ""),
+        log_public,
+    )

@@ -1,0 +1,194 @@
+"""Every error of Privity: its class name is the stable code in results, logs and on the command line.
+
+PrivityError
+├── Refusal            the backend or the agent will not do it (exit 1)
+│   ├── Malformed · UnknownCommand · UnknownView · TooLarge · BadSignature · UnknownDevice · CommandIdReused
+│   ├── NotFound · KeyNotFound · InvitationExpired · InvitationClosed · AddressTaken · AccountExists · ...
+├── IntegrityAlarm     something was tampered with (exit 3)
+└── Unreachable        no backend, or no answer in time (exit 4)
+"""
+
+from typing import ClassVar
+
+
+class PrivityError(Exception):
+    """Something went wrong."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+    @property
+    def code(self) -> str:
+        """The stable code, the same on the bus, in logs and on the command line."""
+        return type(self).__name__
+
+    @property
+    def message(self) -> str:
+        """The sentence for the person."""
+        return str(self.args[0])
+
+
+class Refusal(PrivityError):
+    """The request was refused."""
+
+
+class Malformed(Refusal):
+    """The message cannot be read."""
+
+
+class UnknownCommand(Refusal):
+    """There is no such command."""
+
+
+class UnknownView(Refusal):
+    """There is no such view."""
+
+
+class TooLarge(Refusal):
+    """The message is larger than is allowed."""
+
+
+class BadSignature(Refusal):
+    """The signature does not fit the message, its subject and its sender."""
+
+
+class UnknownDevice(Refusal):
+    """This device may not act for this account."""
+
+
+class CommandIdReused(Refusal):
+    """This command id was used before, for another command."""
+
+
+class StaleNonce(Refusal):
+    """The request is not fresh; ask again with the nonce that came with this answer."""
+
+
+class NotFound(Refusal):
+    """There is no such thing here."""
+
+
+class WrongKey(Refusal):
+    """The share is sealed to another key than the connection's."""
+
+
+class KeyNotFound(NotFound):
+    """There is no such keypair."""
+
+
+class SealedMissing(Refusal):
+    """The command names a sealed object that did not come with it, or brings one that it does not name."""
+
+
+class AlreadyExists(Refusal):
+    """There is one with this id already."""
+
+
+class AddressTaken(Refusal):
+    """This address belongs to another account."""
+
+
+class BadLogin(Refusal):
+    """Address, passphrase and secret do not belong together."""
+
+
+class StaleChain(Refusal):
+    """The identity record does not follow the newest one."""
+
+
+class StaleVersion(Refusal):
+    """There is a newer version; read it first."""
+
+
+class InvitationExpired(Refusal):
+    """The invitation is past its time."""
+
+
+class InvitationClosed(Refusal):
+    """The invitation was accepted, declined or cancelled before."""
+
+
+class BadToken(Refusal):
+    """The invitation or its token is not known."""
+
+
+class OwnInvitation(Refusal):
+    """One cannot accept one's own invitation."""
+
+
+class AlreadyConnected(Refusal):
+    """The two are connected already."""
+
+
+class NotConnected(Refusal):
+    """There is no connection with this person."""
+
+
+class Unverified(Refusal):
+    """The connection is not verified; compare the safety number, or say that you consent."""
+
+
+class Busy(Refusal):
+    """The backend is behind; try again."""
+
+
+class Internal(Refusal):
+    """The backend could not process this; it is kept for the operator."""
+
+
+class Ambiguous(Refusal):
+    """More than one thing begins like this; give more of the id."""
+
+
+class NoProfile(Refusal):
+    """There is no account in this profile; make one or log in."""
+
+
+class ProfileExists(Refusal):
+    """This profile holds an account already; use another folder."""
+
+
+class BadPassphrase(Refusal):
+    """The passphrase does not open this profile."""
+
+
+class AlreadyRunning(Refusal):
+    """A backend is running on this folder already."""
+
+
+class ServerNotInstalled(Refusal):
+    """The backend is not installed here; run it from a checkout or the image."""
+
+
+class StoreConflict(PrivityError):
+    """Another writer was faster; load again and decide again."""
+
+
+class StoreUnavailable(PrivityError):
+    """The event store cannot be written or read now."""
+
+
+class IntegrityAlarm(PrivityError):
+    """Something was tampered with."""
+
+    exit_code = 3
+
+
+class DoesNotOpen(IntegrityAlarm):
+    """The sealed object does not open."""
+
+
+class ForgedRecord(IntegrityAlarm):
+    """A signed record does not verify."""
+
+
+class KeyMismatch(IntegrityAlarm):
+    """The key is not the pinned, certified one."""
+
+
+class Unreachable(PrivityError):
+    """The backend cannot be reached, or did not answer in time."""
+
+    exit_code = 4

@@ -1,0 +1,78 @@
+"""The catalogue of the published language: every command by its subject, every event by its name."""
+
+from collections.abc import Iterator
+from typing import Any, cast, get_args, get_type_hints
+
+from pydantic import JsonValue, TypeAdapter, ValidationError
+
+from privity.errors import Malformed, UnknownCommand
+from privity.messages import accounts, connections, invitations, items, keys, shares
+from privity.messages.base import Command, Event
+from privity.messages.fields import SealedMark
+
+CONTEXTS = (accounts, keys, invitations, connections, items, shares)
+
+COMMANDS: dict[str, type[Command]] = {
+    command.subject: command for context in CONTEXTS for command in cast(tuple[type[Command], ...], context.COMMANDS)
+}
+EVENTS: dict[str, type[Event]] = {
+    event.name: event for context in CONTEXTS for event in cast(tuple[type[Event], ...], context.EVENTS)
+}
+
+
+_command_codecs: dict[type[Command], TypeAdapter[Command]] = {}
+_sealed_fields: dict[type[Command] | type[Event], tuple[str, ...]] = {}
+
+
+def command_codec(type_: type[Command]) -> TypeAdapter[Command]:
+    """The codec of a command, made when it is first needed."""
+    if type_ not in _command_codecs:
+        _command_codecs[type_] = TypeAdapter(type_)
+    return _command_codecs[type_]
+
+
+def read_command(subject: str, body: dict[str, JsonValue]) -> Command:
+    """The command that `body` says, under e.g. `shares.create`.
+
+    Raises:
+        UnknownCommand: nothing is heard under that subject.
+        Malformed: a field is missing, unknown or of the wrong kind; names the first one.
+    """
+    type_ = COMMANDS.get(subject)
+    if type_ is None:
+        raise UnknownCommand(f"there is no command {subject}")
+    try:
+        return command_codec(type_).validate_python(body)
+    except ValidationError as error:
+        raise Malformed(explain(error)) from None
+
+
+def explain(error: ValidationError) -> str:
+    """The first mistake in one line, without the value: it may be a secret."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "message"
+    return f"{place}: {first['msg']}"
+
+
+def sealed_fields(type_: type[Command] | type[Event]) -> tuple[str, ...]:
+    """The names of the fields that hold digests of sealed objects."""
+    if type_ not in _sealed_fields:
+        hints = get_type_hints(type_, include_extras=True)
+        _sealed_fields[type_] = tuple(name for name, hint in hints.items() if _is_sealed(hint))
+    return _sealed_fields[type_]
+
+
+def _is_sealed(hint: Any) -> bool:
+    if any(isinstance(mark, SealedMark) for mark in getattr(hint, "__metadata__", ())):
+        return True
+    return any(_is_sealed(inner) for inner in get_args(hint))
+
+
+def sealed_of(message: Command | Event) -> Iterator[str]:
+    """The digests that the message names."""
+    for name in sealed_fields(type(message)):
+        value = getattr(message, name)
+        if isinstance(value, str):
+            yield value
+        elif isinstance(value, dict):
+            yield from value.values()

@@ -1,0 +1,1 @@
+"""The testing kit: a real embedded home as a process, and people with profiles of their own."""

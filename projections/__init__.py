@@ -1,0 +1,1 @@
+"""Views: rows folded from events, and the queries on them."""

@@ -1,0 +1,66 @@
+"""The projector: folds events into all views, rows and position in one transaction."""
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+
+import sqlalchemy as sa
+
+from privity.messages.recorded import Positioned
+from projections import accounts, connections, feed, invitations, items, keys, shares
+from projections.changes import Change, execute
+from projections.tables import metadata, progress
+
+Apply = Callable[[Positioned], Iterator[Change]]
+
+VIEWS: tuple[Apply, ...] = tuple(view.apply for view in (accounts, keys, invitations, connections, items, shares, feed))
+NAME = "views"
+PAGE = 500
+
+
+class Projector:
+    """The views' one writer. `position` is the newest event whose rows are committed."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        metadata.create_all(engine)
+        with engine.begin() as db:
+            found = db.execute(sa.select(progress.c.position).where(progress.c.name == NAME)).scalar()
+            if found is None:
+                db.execute(progress.insert().values(name=NAME, position=0))
+        self.position: int = found or 0
+
+    def apply(self, happened: Sequence[Positioned]) -> None:
+        """Fold events in, all or none; those at or before `position` are passed over."""
+        new = [each for each in happened if each.position > self.position]
+        if not new:
+            return
+        position = new[-1].position
+        with self._engine.begin() as db:
+            execute(chain.from_iterable(view(each) for each in new for view in VIEWS), db)
+            self._advance(position, db)
+        self.position = position
+
+    def _advance(self, position: int, db: sa.Connection) -> None:
+        moved = db.execute(
+            progress.update()
+            .where(progress.c.name == NAME, progress.c.position == self.position)
+            .values(position=position)
+        )
+        if moved.rowcount != 1:
+            raise RuntimeError("another projector writes these views")
+
+    def catch_up(self, after: Callable[[int, int], Sequence[Positioned]]) -> list[Positioned]:
+        """Fold in what the store has behind `position`, page by page; the last page that was folded."""
+        last: list[Positioned] = []
+        while page := list(after(self.position, PAGE)):
+            self.apply(page)
+            last = page
+        return last
+
+
+def rows(engine: sa.Engine) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Every row of every view as (table, values), in the order of the tables' keys."""
+    with engine.connect() as db:
+        for table in metadata.sorted_tables:
+            for row in db.execute(sa.select(table).order_by(*table.primary_key.columns)):
+                yield table.name, tuple(row)

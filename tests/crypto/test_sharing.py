@@ -1,0 +1,229 @@
+"""A share opens for its owner and its recipient, in its place, as its owner signed it."""
+
+import json
+from collections.abc import Callable
+from dataclasses import fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from privity.crypto.kem import KeyPair, Suite, generate_keypair
+from privity.crypto.keyring import new_dek
+from privity.crypto.record import encode_record
+from privity.crypto.sharing import (
+    Manifest,
+    SealedShare,
+    open_share,
+    read_manifest,
+    rewrap_dek,
+    unseal_dek,
+    unwrap_own,
+    verify_share,
+)
+from privity.crypto.signing import SigningKey
+from privity.encoding import b64, digest
+from privity.errors import DoesNotOpen, ForgedRecord, Malformed
+from tests.crypto.examples import DEK, KEK, OWNER, flip, sealed_share
+
+BOB_KEK = b"B" * 32
+BOB = generate_keypair(Suite.X25519)
+SHARE = sealed_share(BOB)
+MANIFEST = read_manifest(SHARE.manifest)
+PLACES: dict[str, str | int] = {
+    "owner": "eve",
+    "share": "share-2",
+    "space": "space-2",
+    "connection": "connection-2",
+    "item": "item-2",
+    "recipient": "eve",
+    "version": 2,
+    "generation": 2,
+}
+each_place = pytest.mark.parametrize("name", PLACES)
+
+
+def moved(name: str) -> Manifest:
+    """The manifest that a liar would show, to open Ann's parts in another place."""
+    return replace(MANIFEST, **{name: PLACES[name]})  # type: ignore[arg-type]
+
+
+def read_by(pair: KeyPair, share: SealedShare) -> bytes:
+    manifest = verify_share(share.manifest, share.signature, OWNER.public)
+    return open_share(manifest, unseal_dek(manifest, share.recipient_wrap, pair.private), share.content)
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_the_recipient_reads_what_was_shared_in_every_suite(keypairs, suite):
+    assert read_by(keypairs[suite], sealed_share(keypairs[suite])) == b"the plan"
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_can_be_shared(plaintext):
+    assert read_by(BOB, sealed_share(BOB, plaintext)) == plaintext
+
+
+def test_the_owner_reads_it_by_their_own_wrap():
+    dek = unwrap_own(KEK, SHARE.owner_wrap, MANIFEST, "owner")
+    assert open_share(MANIFEST, dek, SHARE.content) == b"the plan"
+
+
+def test_the_recipient_reads_it_later_without_the_private_key():
+    wrap = rewrap_dek(BOB_KEK, unseal_dek(MANIFEST, SHARE.recipient_wrap, BOB.private), MANIFEST)
+    assert unwrap_own(BOB_KEK, wrap, MANIFEST, "recipient") == DEK
+
+
+def test_the_manifest_names_every_part_by_its_digest():
+    assert (MANIFEST.content, MANIFEST.owner_wrap, MANIFEST.recipient_wrap) == (
+        digest(SHARE.content),
+        digest(SHARE.owner_wrap),
+        digest(SHARE.recipient_wrap),
+    )
+    assert (MANIFEST.generation, MANIFEST.suite, MANIFEST.recipient_key) == (1, Suite.X25519, "key-1")
+    assert set(json.loads(SHARE.manifest)) == {"v", *(each.name for each in fields(Manifest))}
+
+
+def test_a_manifest_shows_no_key_and_no_text():
+    for secret in (DEK, KEK, b"the plan"):
+        assert secret not in SHARE.manifest
+        assert b64(secret).encode() not in SHARE.manifest
+
+
+# bound to its place
+
+
+@each_place
+def test_the_dek_does_not_unseal_in_another_place(name):
+    with pytest.raises(DoesNotOpen):
+        unseal_dek(moved(name), SHARE.recipient_wrap, BOB.private)
+
+
+@each_place
+def test_the_content_does_not_open_in_another_place(name):
+    with pytest.raises(DoesNotOpen):
+        open_share(moved(name), DEK, SHARE.content)
+
+
+@each_place
+def test_the_owners_wrap_does_not_open_in_another_place(name):
+    with pytest.raises(DoesNotOpen):
+        unwrap_own(KEK, SHARE.owner_wrap, moved(name), "owner")
+
+
+@each_place
+def test_the_recipients_own_wrap_does_not_open_in_another_place(name):
+    with pytest.raises(DoesNotOpen):
+        unwrap_own(BOB_KEK, rewrap_dek(BOB_KEK, DEK, MANIFEST), moved(name), "recipient")
+
+
+def test_the_wraps_of_the_two_roles_are_not_exchanged():
+    own = rewrap_dek(KEK, DEK, MANIFEST)
+    as_owners = replace(MANIFEST, owner_wrap=digest(own))
+    with pytest.raises(DoesNotOpen):
+        unwrap_own(KEK, own, as_owners, "owner")
+    with pytest.raises(DoesNotOpen):
+        unwrap_own(KEK, SHARE.owner_wrap, MANIFEST, "recipient")
+
+
+def test_another_suite_named_does_not_open():
+    with pytest.raises(DoesNotOpen):
+        unseal_dek(replace(MANIFEST, suite=Suite.X_WING), SHARE.recipient_wrap, BOB.private)
+
+
+def test_another_key_does_not_open():
+    with pytest.raises(DoesNotOpen):
+        unseal_dek(MANIFEST, SHARE.recipient_wrap, generate_keypair(Suite.X25519).private)
+    with pytest.raises(DoesNotOpen):
+        open_share(MANIFEST, new_dek(), SHARE.content)
+    with pytest.raises(DoesNotOpen):
+        unwrap_own(BOB_KEK, SHARE.owner_wrap, MANIFEST, "owner")
+
+
+# as its owner signed it
+
+
+def test_sound_parts_of_another_sealing_are_not_the_manifests():
+    """The same place, key and text sealed again: each part would open, but the manifest names others."""
+    other = sealed_share(BOB)
+    with pytest.raises(DoesNotOpen):
+        unseal_dek(MANIFEST, other.recipient_wrap, BOB.private)
+    with pytest.raises(DoesNotOpen):
+        open_share(MANIFEST, DEK, other.content)
+    with pytest.raises(DoesNotOpen):
+        unwrap_own(KEK, other.owner_wrap, MANIFEST, "owner")
+
+
+OPENERS: dict[str, Callable[[Manifest, bytes], bytes]] = {
+    "content": lambda manifest, blob: open_share(manifest, DEK, blob),
+    "owner_wrap": lambda manifest, blob: unwrap_own(KEK, blob, manifest, "owner"),
+    "recipient_wrap": lambda manifest, blob: unseal_dek(manifest, blob, BOB.private),
+}
+
+
+@pytest.mark.parametrize("part", OPENERS)
+def test_no_bit_of_a_part_can_be_turned_even_if_the_digest_follows(part):
+    blob: bytes = getattr(SHARE, part)
+    for bit in range(0, len(blob) * 8, 5):
+        bent = flip(blob, bit)
+        for manifest in (MANIFEST, replace(MANIFEST, **{part: digest(bent)})):  # type: ignore[arg-type]
+            with pytest.raises(DoesNotOpen):
+                OPENERS[part](manifest, bent)
+
+
+def test_the_error_does_not_tell_why():
+    causes = (
+        lambda: open_share(MANIFEST, DEK, b""),
+        lambda: open_share(MANIFEST, new_dek(), SHARE.content),
+        lambda: unseal_dek(MANIFEST, SHARE.recipient_wrap, b"no key"),
+        lambda: unwrap_own(b"no key", SHARE.owner_wrap, MANIFEST, "owner"),
+    )
+    for cause in causes:
+        with pytest.raises(DoesNotOpen) as caught:
+            cause()
+        assert caught.value.args == DoesNotOpen().args
+
+
+def test_only_the_senders_signature_counts():
+    with pytest.raises(ForgedRecord):
+        verify_share(SHARE.manifest, SHARE.signature, SigningKey.generate().public)
+    with pytest.raises(ForgedRecord):
+        verify_share(SHARE.manifest, OWNER.sign(b"another label", SHARE.manifest), OWNER.public)
+
+
+def test_no_bit_of_the_manifest_can_be_turned():
+    for bit in range(0, len(SHARE.manifest) * 8, 5):
+        with pytest.raises(ForgedRecord):
+            verify_share(flip(SHARE.manifest, bit), SHARE.signature, OWNER.public)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"v": 2},
+        {"version": 0},
+        {"generation": 0},
+        {"version": "1"},
+        {"content": "abc"},
+        {"content": None},
+        {"suite": "ROT13"},
+        {"owner": ""},
+        {"more": 1},
+    ],
+    ids=str,
+)
+def test_a_manifest_of_another_shape_is_malformed(change):
+    with pytest.raises(Malformed):
+        read_manifest(encode_record(json.loads(SHARE.manifest) | change))
+
+
+@given(st.binary(max_size=100))
+def test_foreign_bytes_are_no_manifest(data):
+    with pytest.raises(Malformed):
+        read_manifest(data)
+
+
+def test_a_share_is_sealed_to_a_sound_key_only():
+    with pytest.raises(Malformed):
+        sealed_share(BOB, recipient_public=b"short")
+    with pytest.raises(Malformed):
+        sealed_share(BOB, version=0)
