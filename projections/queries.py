@@ -1,4 +1,4 @@
-"""The queries: signed requests on `privity.qry.<account>.<view>`, answered from the views with sealed objects behind."""
+"""The queries: signed requests on `privity.qry.<account>.<view>`, answered from the views, sealed objects behind."""
 
 import asyncio
 import logging

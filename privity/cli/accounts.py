@@ -66,7 +66,7 @@ def show(ctx: typer.Context) -> None:
 
 @app.command("passphrase")
 def change_passphrase(ctx: typer.Context) -> None:
-    """Choose a new passphrase (PRIVITY_NEW_PASSPHRASE, or it asks). Other devices keep theirs until they log in anew."""
+    """Choose a new passphrase (PRIVITY_NEW_PASSPHRASE, or it asks). Other devices keep theirs until a new login."""
 
     async def work(session: Session, keyring: Keyring, profile: Profile) -> accounts.Account:
         chosen = passphrase(new=True, variable="PRIVITY_NEW_PASSPHRASE")

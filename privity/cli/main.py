@@ -50,9 +50,7 @@ for command in (
 @app.callback()
 def root(
     ctx: typer.Context,
-    json: Annotated[
-        bool, typer.Option("--json", help="One JSON value on stdout, and nothing else there.")
-    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="One JSON value on stdout, and nothing else there.")] = False,
     server: Annotated[
         str | None,
         typer.Option(envvar="PRIVITY_SERVER", show_envvar=True, help="The home's connection string."),
@@ -67,9 +65,7 @@ def root(
 
 @app.command()
 def demo(
-    keep: Annotated[
-        bool, typer.Option("--keep", help="Leave the temporary home there, to look into it.")
-    ] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary home there, to look into it.")] = False,
 ) -> None:
     """Alice and Bob in a temporary home: the whole story, told step by step and checked at the end."""
     from privity.cli.demo import tell
@@ -103,11 +99,10 @@ def run(arguments: Sequence[str]) -> int:
         return leaving.code if isinstance(leaving.code, int) else 0
     except KeyboardInterrupt:
         return INTERRUPTED
-    else:
-        return 0
     except PrivityError as error:
         print(f"error: {error.code}: {' '.join(error.message.split())}", file=sys.stderr)
         return error.exit_code
+    return 0
 
 
 def main() -> None:

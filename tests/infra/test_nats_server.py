@@ -23,6 +23,7 @@ from tests.infra.buses import PATIENCE, SECRETS, Person, answer, free_port, list
 
 COMMAND = "privity.cmd.ann.shares.create"
 QUERY = "privity.qry.ann.shares"
+ROOT = Path(__file__).parents[2]
 
 
 # ---- starting and stopping ----
@@ -121,7 +122,7 @@ async def test_a_server_that_takes_too_long_is_stopped(tmp_path: Path) -> None:
 async def test_the_orphan_of_a_killed_parent_is_replaced(tmp_path: Path) -> None:
     port = free_port()
     arguments = ["-c", PARENT, str(tmp_path), str(port), *_passwords()]
-    parent = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=subprocess.PIPE)
+    parent = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=subprocess.PIPE, cwd=ROOT)
     assert parent.stdout is not None
     orphan = int(await parent.stdout.readline())
     parent.kill()
