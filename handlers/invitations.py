@@ -38,7 +38,7 @@ def invite(command: InviteConnection, desk: Desk) -> list[Event]:
     said = (record.inv, moment(record.expires), record.home, record.log_key, record.address)
     if said != (command.invitation, command.expires, desk.home.id, desk.home.log_public, address):
         raise Malformed("the invitation's record says something else than the command")
-    if state.account and b64(record.public) != state.public:
+    if state.account == desk.by.account and b64(record.public) != state.public:
         raise Malformed("the invitation's record names another key than the stored one")
     return invitation.decide_invite(
         command, desk.load(invitation.State, command.invitation), desk.by, key=state, address=address
@@ -84,7 +84,7 @@ def _check_acceptance(record: bytes, state: invitation.State, desk: Desk, addres
     inv = read_invitation(offered).inv
     if (acceptance.inv, acceptance.invitation, acceptance.address) != (inv, sha256(offered), address):
         raise Malformed("the acceptance answers another invitation")
-    if own_key.account and b64(acceptance.public) != own_key.public:
+    if own_key.account == desk.by.account and b64(acceptance.public) != own_key.public:
         raise Malformed("the acceptance names another key than the stored one")
 
 

@@ -78,7 +78,7 @@ class Queries:
             max_workers=WORKERS,
             ack_policy=AckPolicy.MANUAL,
             decoder=_raw,
-            title="queries",
+            include_in_schema=False,
         )
         subscriber(self.hear)
 

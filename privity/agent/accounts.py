@@ -1,6 +1,7 @@
 """Accounts: making one, logging in on another device, passphrase and recovery, logging out."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 from privity.agent.bus import Bus
@@ -9,7 +10,6 @@ from privity.agent.keyring import (
     Keyring,
     check_identity,
     new_identity,
-    unlock,
     unwrap_identity,
     unwrap_kek,
     wrap_device,
@@ -33,9 +33,10 @@ from privity.crypto.kdf import KdfParams, derive_recovery, derive_unlock
 from privity.crypto.keyring import new_kek
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, new_id, unb64
-from privity.errors import BadLogin, DoesNotOpen, ForgedRecord, KeyMismatch, StaleNonce
+from privity.errors import BadLogin, DoesNotOpen, ForgedRecord, KeyMismatch, Refusal, StaleNonce, Unreachable
 from privity.messages import envelope
 from privity.messages.accounts import ChangePassphrase, ExtendIdentity, Kdf, RegisterAccount
+from privity.messages.base import Command
 from privity.messages.fields import SignedRecord
 from privity.messages.views import AccountRow, AskAccount, AskKeyring
 
@@ -54,6 +55,8 @@ class NewAccount:
     fingerprint: str
     secret: str = field(repr=False)
     recovery: str = field(repr=False)
+    registered: bool = True
+    """False while the backend has not answered: the registration is kept and sent again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +110,9 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
         kek_recovery=digest(wraps[1]),
         identity=digest(wraps[2]),
     )
+    profile = _profile(keyring, address, device_id, server, secret, params, wraps[0], identity)
     async with Session(folder, server, Signer(account, device_id, device, server.home)) as session:
-        await session.send(command, *wraps)
-    folder.create(_profile(keyring, address, device_id, server, secret, params, wraps[0], identity))
+        registered = await _register(session, profile, command, wraps)
     anchor = log_hash(server.log_public)
     return NewAccount(
         account,
@@ -117,7 +120,22 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
         fingerprint(identity),
         encode_secret(account, anchor, secret),
         encode_recovery(account, anchor, seed),
+        registered,
     )
+
+
+async def _register(session: Session, profile: Profile, command: RegisterAccount, wraps: tuple[bytes, ...]) -> bool:
+    """Keep the keys before anything can come of them; whether the backend has answered."""
+    await session.connected()
+    session.folder.create(profile)
+    try:
+        await session.send(command, *wraps)
+    except Refusal:
+        session.folder.forget()
+        raise
+    except Unreachable:
+        return False
+    return True
 
 
 async def login(
@@ -158,12 +176,8 @@ async def recover(
         raise BadLogin
     kek = unwrap_kek(recovery.wrap, _named(sealed, row.kek_recovery), labels.PURPOSE_KEK_RECOVERY, account)
     secret, params = secrets.token_bytes(SECRET_BYTES), KdfParams()
-    wrapped = wrap_kek(derive_unlock(passphrase, secret, account, params).wrap, kek, labels.PURPOSE_KEK, account)
-    shown = await _enrol(folder, server, row, sealed, kek, secret, params, wrapped)
-    profile = folder.load()
-    device = Signer(account, profile.device, unlock(profile, passphrase).device, server.home)
-    async with Session(folder, server, device) as session:
-        await _rewrap(session, profile, kek, secret, passphrase)
+    change, wrapped = _rewrap(account, kek, secret, params, passphrase)
+    shown = await _enrol(folder, server, row, sealed, kek, secret, params, wrapped, (change, (wrapped,)))
     return NewAccount(
         account,
         address,
@@ -182,7 +196,10 @@ async def show(session: Session) -> Account:
 
 async def change_passphrase(session: Session, keyring: Keyring, profile: Profile, passphrase: str) -> None:
     """Wrap the KEK by a new unlock key; nothing else changes."""
-    await _rewrap(session, profile, keyring.kek, secret_of(profile), passphrase)
+    params = KdfParams()
+    change, wrapped = _rewrap(profile.account, keyring.kek, secret_of(profile), params, passphrase)
+    await session.send(change, wrapped)
+    session.folder.save(replace(profile, kdf=params.to_json_dict(), kek=b64(wrapped)))
 
 
 async def logout(session: Session, keyring: Keyring, profile: Profile) -> None:
@@ -224,6 +241,7 @@ async def _enrol(
     secret: bytes,
     params: KdfParams,
     wrapped: bytes,
+    *also: tuple[Command, Sequence[bytes]],
 ) -> Account:
     identity = verified(row.chain, row.account)
     keys = unwrap_identity(kek, _named(sealed, row.identity), row.account)
@@ -231,19 +249,19 @@ async def _enrol(
     device, device_id = SigningKey.generate(), new_id()
     record = _with_devices(identity, keys, {**identity.devices, device_id: device.public}, "device-added")
     async with Session(folder, server, Signer(row.account, device_id, device, server.home)) as session:
-        await session.send(ExtendIdentity(_record(record)))
+        await session.send_all([(ExtendIdentity(_record(record)), ()), *also])
     identity = verify_chain([*signed_chain(row.chain), record])
     keyring = Keyring(row.account, kek, keys, device)
     folder.create(_profile(keyring, row.address, device_id, server, secret, params, wrapped, identity))
     return Account(row.account, row.address, fingerprint(identity), len(identity.devices))
 
 
-async def _rewrap(session: Session, profile: Profile, kek: bytes, secret: bytes, passphrase: str) -> None:
-    params = KdfParams()
-    unlocked = derive_unlock(passphrase, secret, profile.account, params)
-    wrapped = wrap_kek(unlocked.wrap, kek, labels.PURPOSE_KEK, profile.account)
-    await session.send(ChangePassphrase(b64(unlocked.login.public), _kdf(params), digest(wrapped)), wrapped)
-    session.folder.save(replace(profile, kdf=params.to_json_dict(), kek=b64(wrapped)))
+def _rewrap(
+    account: str, kek: bytes, secret: bytes, params: KdfParams, passphrase: str
+) -> tuple[ChangePassphrase, bytes]:
+    unlocked = derive_unlock(passphrase, secret, account, params)
+    wrapped = wrap_kek(unlocked.wrap, kek, labels.PURPOSE_KEK, account)
+    return ChangePassphrase(b64(unlocked.login.public), _kdf(params), digest(wrapped)), wrapped
 
 
 def verified(chain: tuple[SignedRecord, ...], account: str) -> Identity:

@@ -12,7 +12,7 @@ from nats.errors import Error as NatsError
 from pydantic import ValidationError
 
 from privity.connection_string import ConnectionString
-from privity.errors import Malformed, Unreachable
+from privity.errors import Unreachable
 from privity.messages import envelope
 from privity.messages.envelope import Result
 
@@ -121,8 +121,8 @@ class Bus:
             return
         try:
             future.set_result(envelope.result.validate_json(message.data))
-        except ValidationError:
-            future.set_exception(Malformed("the backend's result cannot be read"))
+        except ValidationError:  # another person's reply can be pointed here; only a result is one
+            log.debug("a message on the result subject is no result")
 
 
 async def _log_error(error: Exception) -> None:

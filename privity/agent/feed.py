@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator
 
 from privity.agent.session import Session
-from privity.messages import envelope
 from privity.messages.envelope import FeedEntry, feed_subject
 from privity.messages.views import AskFeed
 
@@ -21,5 +20,4 @@ async def follow(session: Session, after: int = 0) -> AsyncIterator[FeedEntry]:
         for entry in await past(session, after):
             after = entry.position
             yield entry
-        heard = envelope.feed_entry.validate_json(await live.get())
-        session.folder.reached(heard.position)
+        await live.get()

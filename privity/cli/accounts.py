@@ -10,6 +10,7 @@ from privity.agent.keyring import Keyring
 from privity.agent.profile import Profile
 from privity.agent.session import Session
 from privity.cli.context import context, passphrase, with_session
+from privity.errors import Unreachable
 
 app = typer.Typer(help="Your account: who you are, on which devices.", no_args_is_help=True)
 
@@ -24,6 +25,8 @@ def create(ctx: typer.Context, address: AddressArgument) -> None:
     server = here.connection_string()
     made = asyncio.run(accounts.create(here.folder, server, address.lower(), passphrase(new=True)))
     here.show(_new(made), "Keep secret and recovery off this device. Next: privity item add LABEL --set NAME=VALUE")
+    if not made.registered:
+        raise Unreachable("the backend did not answer; the registration is kept and sent with your next command")
 
 
 @app.command()

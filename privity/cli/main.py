@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from privity.cli import accounts, connections, feed, invitations, items, operate, shares
-from privity.cli.context import DEFAULT_HOME, Context
+from privity.cli.context import DEFAULT_HOME, Context, context
 from privity.errors import PrivityError
 
 INTERRUPTED = 130
@@ -65,12 +65,14 @@ def root(
 
 @app.command()
 def demo(
+    ctx: typer.Context,
     keep: Annotated[bool, typer.Option("--keep", help="Leave the temporary home there, to look into it.")] = False,
 ) -> None:
     """Alice and Bob in a temporary home: the whole story, told step by step and checked at the end."""
     from privity.cli.demo import tell
 
-    tell(keep=keep)
+    if not tell(context(ctx), keep=keep):
+        raise typer.Exit(1)
 
 
 def hoist(arguments: Sequence[str]) -> list[str]:
