@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import nats.js.errors
+import sqlalchemy as sa
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
@@ -39,7 +40,7 @@ from privity.messages.envelope import Result
 from privity.messages.recorded import Positioned
 from projections.live import Live
 from projections.nonces import Nonces
-from projections.projector import Projector
+from projections.projector import Projector, reached
 from projections.queries import Queries
 from projections.rebuild import counts, differences
 
@@ -211,7 +212,7 @@ async def status(settings: Settings) -> dict[str, object]:
     try:
         streams = await operators.stream_counts(bus.jetstream())
         head = await asyncio.to_thread(store.head)
-        position = await asyncio.to_thread(lambda: Projector(engine).position)
+        position = await asyncio.to_thread(_reached, engine)
         answering = await _answers(bus)
         return {
             "home": home_id(open_keys(settings.data, create=False).log.public),
@@ -232,8 +233,7 @@ def verify_views(settings: Settings) -> tuple[int, list[str]]:
     """Fold all events anew and compare every row of every view: the events folded, and what differs."""
     store, engine = open_store(settings.store_url), open_views(settings.views_url)
     try:
-        position = Projector(engine).position
-        return position, list(differences(engine, _after(store)))
+        return differences(engine, _after(store))
     finally:
         engine.dispose()
         store.close()
@@ -346,6 +346,11 @@ def _recorded(store: EventStore, account: str, command: str) -> Result | None:
         return None
     placed = {(event.stream, event.version): event for event in store.positions(row.events)}
     return to_result(row, placed)
+
+
+def _reached(engine: sa.Engine) -> int:
+    with engine.connect() as db:
+        return reached(db)
 
 
 async def _answers(bus: Client) -> bool:

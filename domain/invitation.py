@@ -1,7 +1,7 @@
 """An invitation: from whom, until when, and whether it was used."""
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from domain import key as key_
 from domain.connection import PairState
@@ -13,6 +13,7 @@ from privity.errors import (
     InvitationClosed,
     InvitationExpired,
     KeyNotFound,
+    LifetimeTooLong,
     NotFound,
     OwnInvitation,
 )
@@ -28,6 +29,8 @@ from privity.messages.invitations import (
     InvitationDeclined,
     InviteConnection,
 )
+
+LONGEST = timedelta(days=366)
 
 
 @dataclass(slots=True)
@@ -60,6 +63,8 @@ def decide_invite(command: InviteConnection, state: State, by: Actor, *, key: ke
         raise KeyNotFound(f"there is no keypair {command.key}")
     if command.expires <= by.at:
         raise InvitationExpired("the invitation would be past its time already")
+    if command.expires > by.at + LONGEST:
+        raise LifetimeTooLong
     return [
         ConnectionInvited(
             invitation=command.invitation,

@@ -184,7 +184,7 @@ class _Work:
 
     def to_batch(self, reads: dict[str, int]) -> Batch:
         """What the append gets."""
-        return Batch(self._events, self._new, self._sealed, reads if self._events else {})
+        return Batch(self._events, self._new, self._sealed, reads if self._new else {})
 
     def placed(self, positions: Sequence[int]) -> dict[tuple[str, int], Stored]:
         """The batch's own events at the positions that the append gave them."""

@@ -47,7 +47,7 @@ def subscribe(broker: NatsBroker, home: Home, sender: str, send: Send) -> None:
         assert isinstance(event, ConnectionInvited)  # noqa: S101 - the subject says so
         try:
             await send(invitation_mail(event, home, sender))
-        except OSError as error:
+        except Exception as error:  # whatever stands in the way of one mail must not hold up the others for ever
             attempts = message.metadata.num_delivered or 1
             log.warning("mail for invitation %s, attempt %d: %s", event.invitation, attempts, error)
             if attempts < ATTEMPTS:

@@ -28,7 +28,7 @@ async def dead_list(jetstream: JetStreamContext) -> list[Dead]:
     """The parked messages, oldest first, the first thousand of them."""
     state = (await jetstream.stream_info(DEAD)).state
     found: list[Dead] = []
-    for sequence in range(state.first_seq, state.last_seq + 1):
+    for sequence in range(max(state.first_seq, 1), state.last_seq + 1):
         if len(found) == MAX_LISTED:
             break
         try:

@@ -106,6 +106,10 @@ class InvitationExpired(Refusal):
     """The invitation is past its time."""
 
 
+class LifetimeTooLong(Refusal):
+    """An invitation may be open for a year at most."""
+
+
 class InvitationClosed(Refusal):
     """The invitation was accepted, declined or cancelled before."""
 

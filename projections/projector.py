@@ -1,6 +1,7 @@
 """The projector: folds events into all views, rows and position in one transaction."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import chain
 
 import sqlalchemy as sa
@@ -24,10 +25,9 @@ class Projector:
         self._engine = engine
         metadata.create_all(engine)
         with engine.begin() as db:
-            found = db.execute(sa.select(progress.c.position).where(progress.c.name == NAME)).scalar()
-            if found is None:
+            if db.execute(sa.select(progress)).first() is None:
                 db.execute(progress.insert().values(name=NAME, position=0))
-        self.position: int = found or 0
+            self.position = reached(db)
 
     def apply(self, happened: Sequence[Positioned]) -> None:
         """Fold events in, all or none; those at or before `position` are passed over."""
@@ -58,9 +58,25 @@ class Projector:
         return last
 
 
-def rows(engine: sa.Engine) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Every row of every view as (table, values), in the order of the tables' keys."""
+def reached(db: sa.Connection) -> int:
+    """The position that the views have reached; 0 when they were never built."""
+    return db.execute(sa.select(progress.c.position).where(progress.c.name == NAME)).scalar() or 0
+
+
+@contextmanager
+def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """A connection that sees one moment of the views, whatever is written meanwhile."""
     with engine.connect() as db:
-        for table in metadata.sorted_tables:
-            for row in db.execute(sa.select(table).order_by(*table.primary_key.columns)):
-                yield table.name, tuple(row)
+        if engine.dialect.name == "sqlite":
+            db.exec_driver_sql("BEGIN")
+        else:
+            db.execution_options(isolation_level="REPEATABLE READ")
+        yield db
+        db.rollback()
+
+
+def rows(db: sa.Connection) -> Iterator[tuple[str, tuple[object, ...]]]:
+    """Every row of every view as (table, values), in the order of the tables' keys."""
+    for table in metadata.sorted_tables:
+        for row in db.execute(sa.select(table).order_by(*table.primary_key.columns)):
+            yield table.name, tuple(row)

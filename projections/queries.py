@@ -1,6 +1,7 @@
 """The queries: signed requests on `privity.qry.<account>.<view>`, answered from the views, sealed objects behind."""
 
 import asyncio
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -36,10 +37,11 @@ from projections.nonces import Nonces
 log = logging.getLogger(__name__)
 
 REGISTERED = (accounts, keys, invitations, connections, items, shares, feed)
-WORKERS = 16
+WORKERS = 256
+"""Queries heard at a time; most of them wait for a position, and few threads do the reading."""
 MAX_QUERY = 64 * 1024
-MAX_SEALED = 900 * 1024
-"""Bytes of sealed objects behind one answer; a first row goes out whatever its size."""
+MAX_FILLED = 900 * 1024
+"""Bytes of rows and sealed objects in one answer; a first row goes out whatever its size."""
 AT_LEAST_TIMEOUT = 5.0
 
 Sealed = Callable[[Sequence[str]], Mapping[str, bytes]]
@@ -140,7 +142,7 @@ class Queries:
                 "ok",
                 self._announced.position,
                 self._nonces.issue(account),
-                rows=tuple(_row(row) for row in rows),
+                rows=tuple(rows),
                 next=str(page.cursors[len(rows) - 1]) if more and rows else None,
             ),
             blobs,
@@ -171,16 +173,19 @@ class Queries:
         page = accounts.keyring_of(account, db)
         return Page(page.rows, page.sealed)
 
-    def _fill(self, page: Page[object]) -> tuple[list[object], list[bytes], bool]:
+    def _fill(self, page: Page[object]) -> tuple[list[dict[str, JsonValue]], list[bytes], bool]:
         """The rows that fit with their sealed objects, and whether rows were left out for their size."""
         blobs = dict(self._sealed(list({digest for digests in page.sealed for digest in digests})))
-        rows: list[object] = []
+        rows: list[dict[str, JsonValue]] = []
         sent: dict[str, bytes] = {}
+        size = 0
         for row, digests in zip(page.rows, page.sealed, strict=True):
-            mine = {digest: blobs[digest] for digest in digests if digest in blobs}
-            if rows and sum(map(len, (sent | mine).values())) > MAX_SEALED:
+            fields = _row(row)
+            mine = {digest: blobs[digest] for digest in digests if digest in blobs and digest not in sent}
+            size += len(json.dumps(fields)) + sum(map(len, mine.values()))
+            if rows and size > MAX_FILLED:
                 return rows, list(sent.values()), True
-            rows.append(row)
+            rows.append(fields)
             sent |= mine
         return rows, list(sent.values()), False
 

@@ -1,24 +1,32 @@
 """Rebuilding: the views folded anew from event 1, and compared row by row with those that were built live."""
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
+from itertools import islice, zip_longest
 
 import sqlalchemy as sa
 from sqlalchemy.pool import StaticPool
 
 from privity.messages.recorded import Positioned
-from projections.projector import Projector, rows
+from projections.projector import Projector, reached, rows, snapshot
 from projections.tables import metadata
 
 After = Callable[[int, int], Sequence[Positioned]]
+Rows = Iterator[tuple[str, tuple[object, ...]]]
+SHOWN = 10
 
 
-def differences(live: sa.Engine, after: After) -> Iterator[str]:
-    """What differs between the live views and views folded anew up to the same position; equal views give nothing."""
+def differences(live: sa.Engine, after: After) -> tuple[int, list[str]]:
+    """The position of the live views, and the first rows that differ from views folded anew up to there, if any do."""
     rebuilt = sa.create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    position = Projector(live).position
-    Projector(rebuilt).catch_up(_until(after, position))
-    for mine, anew in zip_longest(rows(live), rows(rebuilt)):
+    with snapshot(live) as mine:
+        position = reached(mine)
+        Projector(rebuilt).catch_up(_until(after, position))
+        with rebuilt.connect() as anew:
+            return position, list(islice(_differing(rows(mine), rows(anew)), SHOWN))
+
+
+def _differing(live: Rows, rebuilt: Rows) -> Iterator[str]:
+    for mine, anew in zip_longest(live, rebuilt):
         if mine != anew:
             table = (mine or anew or ("",))[0]
             yield f"{table}: live {_shown(mine)}, rebuilt {_shown(anew)}"

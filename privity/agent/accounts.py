@@ -110,7 +110,7 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
         kek_recovery=digest(wraps[1]),
         identity=digest(wraps[2]),
     )
-    profile = _profile(keyring, address, device_id, server, secret, params, wraps[0], identity)
+    profile = _profile(keyring, address, device_id, server, secret, params, wraps[0])
     async with Session(folder, server, Signer(account, device_id, device, server.home)) as session:
         registered = await _register(session, profile, command, wraps)
     anchor = log_hash(server.log_public)
@@ -252,7 +252,7 @@ async def _enrol(
         await session.send_all([(ExtendIdentity(_record(record)), ()), *also])
     identity = verify_chain([*signed_chain(row.chain), record])
     keyring = Keyring(row.account, kek, keys, device)
-    folder.create(_profile(keyring, row.address, device_id, server, secret, params, wrapped, identity))
+    folder.create(_profile(keyring, row.address, device_id, server, secret, params, wrapped))
     return Account(row.account, row.address, fingerprint(identity), len(identity.devices))
 
 
@@ -301,7 +301,6 @@ def _profile(
     secret: bytes,
     params: KdfParams,
     kek: bytes,
-    identity: Identity,
 ) -> Profile:
     account = keyring.account
     return Profile(
@@ -314,7 +313,6 @@ def _profile(
         kek=b64(kek),
         device_key=b64(wrap_device(keyring.kek, keyring.device, account, device_id)),
         identity=b64(wrap_identity(keyring.kek, keyring.identity, account)),
-        head=b64(identity.head),
     )
 
 

@@ -26,7 +26,6 @@ class Profile:
     kek: str = field(repr=False)
     device_key: str = field(repr=False)
     identity: str = field(repr=False)
-    head: str
 
 
 @dataclass(frozen=True, slots=True)

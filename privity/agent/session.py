@@ -29,6 +29,7 @@ from privity.errors import (
     PrivityError,
     Refusal,
     StaleNonce,
+    TooLarge,
     Unreachable,
 )
 from privity.messages import envelope
@@ -92,7 +93,10 @@ class Signer:
         read = CommandEnvelope(1, id, self.account, self.device, datetime.now(UTC), body)
         payload = envelope.command_envelope.dump_json(read)
         signature = sign_command(self.key, self.home, subject, payload)
-        return Waiting(id, subject, frame(signature, payload, *sealed))
+        data = frame(signature, payload, *sealed)
+        if len(data) > envelope.MAX_MESSAGE:  # kept, it would keep all that follows from being sent
+            raise TooLarge(f"this is {len(data)} bytes with its keys; {envelope.MAX_MESSAGE} can be sent at once")
+        return Waiting(id, subject, data)
 
     def query(self, ask: Ask, nonce: str | None, at_least: int) -> tuple[str, bytes]:
         """A query's subject and signed frame."""

@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
 from privity.agent.keyring import Keyring
 from privity.agent.profile import Profile, ProfileFolder
@@ -54,10 +55,10 @@ class Context:
         if self.json:
             print(json.dumps(row, default=str))
             return
-        table = Table(show_header=False, box=None, pad_edge=False)
+        width = max(map(len, row))
         for name, value in row.items():
-            table.add_row(f"[bold]{name.replace('_', ' ')}[/]", _text(value))
-        self.console.print(table)
+            label, text = name.replace("_", " "), _text(value).replace("\n", "\n" + " " * (width + 2))
+            self.console.print(f"[bold]{label:<{width}}[/]  {text}", soft_wrap=True, highlight=False)  # to be copied
         if hint:
             self.console.print(f"[dim]{hint}[/]")
 
@@ -69,7 +70,8 @@ class Context:
         if not rows:
             self.console.print(f"[dim]{empty}[/]")
             return
-        table = Table(*(column.replace("_", " ") for column in columns), box=None, pad_edge=False)
+        headers = (Column(column.replace("_", " "), overflow="fold") for column in columns)
+        table = Table(*headers, box=None, pad_edge=False)
         for row in rows:
             table.add_row(*(_text(row[column]) for column in columns))
         self.console.print(table)
@@ -113,6 +115,6 @@ def _text(value: object) -> str:
         case bool():
             return "yes" if value else "no"
         case dict():
-            return "\n".join(f"{name}: {each}" for name, each in value.items())
-        case _:
-            return str(value)
+            return "\n".join(_text(f"{name}: {each}") for name, each in value.items())
+        case _:  # it may come from somebody else: neither markup nor codes for the terminal
+            return escape("".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in str(value)))

@@ -122,7 +122,7 @@ class Story:
         self._where(
             ("the share's DEK", "encryption space: once under Alice's KEK, once sealed to Bob's connection key"),
             ("connection keypairs", "private parts in the Keystore, each under its owner's KEK"),
-            ("the invitation's secret", "the link alone; Alice's agent has forgotten it"),
+            ("the invitation's secret", "the link; and sealed under a KEK until both sides were sure of each other"),
         )
         self._sees("share-created", "recipient_wrap")
         share: str = made["share"]

@@ -71,7 +71,7 @@ def replay(
         return
     position, differences = app.verify_views(_settings(app, data))
     if differences:
-        raise IntegrityAlarm(f"{len(differences)} rows differ from a rebuild, the first: {differences[0]}")
+        raise IntegrityAlarm(f"The views at position {position} differ from a rebuild, first in {differences[0]}")
     context(ctx).show({"position": position, "ok": True})
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, ConfigDict, StringConstraints
+from pydantic import AwareDatetime, ConfigDict, Field, StringConstraints
 
 STRICT = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
@@ -37,7 +37,7 @@ Bytes = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*$", max_length
 """Base64url without padding."""
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.+-]+$")]
-Version = Annotated[int, "counts from 1"]
+Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SuiteName = Literal["MLKEM768_X25519", "X25519", "RSA-4096-OAEP"]
 Instant = AwareDatetime
 

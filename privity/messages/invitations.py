@@ -1,6 +1,6 @@
 """Invitations: how two people come to a connection that the backend cannot turn."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from privity.messages.base import Command, Event
@@ -17,7 +17,7 @@ class InviteConnection(Command):
     key: Id
     expires: Instant
     record: Bytes
-    mac: Bytes
+    mac: Bytes = field(repr=False)
     token_hash: Digest
     note: Sealed
 
@@ -36,10 +36,10 @@ class AcceptInvitation(Command):
 
     subject: ClassVar[str] = "invitations.accept"
     invitation: Id
-    token: Bytes
+    token: Bytes = field(repr=False)
     key: Id
     record: Bytes
-    mac: Bytes | None
+    mac: Bytes | None = field(repr=False)
     note: Sealed
 
 
@@ -49,7 +49,7 @@ class DeclineInvitation(Command):
 
     subject: ClassVar[str] = "invitations.decline"
     invitation: Id
-    token: Bytes
+    token: Bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,10 @@
 """The views: what can be asked, with which parameters, and what a row says."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
-from annotated_types import Ge, Le
-from pydantic import ConfigDict, StringConstraints
+from pydantic import ConfigDict, Field, StringConstraints
 
 from privity.messages.accounts import Kdf
 from privity.messages.fields import (
@@ -25,7 +24,8 @@ from privity.messages.fields import (
 PAGE = 100
 MAX_PAGE = 200
 
-Limit = Annotated[int, Ge(1), Le(MAX_PAGE)]
+Limit = Annotated[int, Field(ge=1, le=MAX_PAGE)]
+Cursor = Annotated[int, Field(ge=0, le=2**62)]
 Prefix = Annotated[str, StringConstraints(pattern=r"^[a-z2-7]{0,52}$")]
 """The beginning of an id, or all of it."""
 
@@ -36,7 +36,7 @@ class Ask:
 
     __pydantic_config__: ClassVar[ConfigDict] = STRICT
     view: ClassVar[str]
-    after: int = 0
+    after: Cursor = 0
     limit: Limit = PAGE
 
 
@@ -56,7 +56,7 @@ class AskKeyring(Ask):
 
     view: ClassVar[str] = "keyring"
     purpose: Literal["login", "recover"]
-    proof: Bytes
+    proof: Bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ class AskOffer(Ask):
 
     view: ClassVar[str] = "offer"
     id: Id
-    token: Bytes
+    token: Bytes = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
