@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import os
 import socket
 import sys
 import warnings
@@ -23,7 +22,7 @@ from handlers.registry import HANDLERS, Home
 from handlers.results import to_result
 from infra import operators
 from infra.bus import connect, keep_trying, next_server
-from infra.home import HOME_URL, HomeKeys, connection_string, locked, open_keys
+from infra.home import HOME_URL, HomeKeys, locked, open_keys, write_home_url
 from infra.mail import to_folder, to_smtp
 from infra.mapping import to_positioned
 from infra.nats_server import BusSecrets, NatsServer
@@ -151,8 +150,7 @@ async def up(data: Path, port: int | None) -> None:
         stopping = stop_on_signals()
         await server.start()
         try:
-            home_url = connection_string(kept, HOST, port).text()
-            _write_private(data / HOME_URL, home_url + "\n")
+            write_home_url(data, kept, HOST, port, kept.person_password)
             settings = embedded(data, server.backend_url)
             async with commands_role(settings, alone=True) as tasks:
                 await _with_helpers(data, server, tasks, stopping)
@@ -171,6 +169,9 @@ async def serve(role: str) -> None:
     }
     if role not in roles:
         raise NotFound(f"there is no role {role}; there are {', '.join(roles)}")
+    if settings.public_address is not None:
+        host, port, credential = settings.public_address
+        write_home_url(settings.data, open_keys(settings.data), host, port, credential)
     async with roles[role]() as tasks:
         print(f"ready {role}", flush=True)
         await until_stopped(stopping, tasks)
@@ -372,13 +373,6 @@ def _choose_port(data: Path, port: int | None) -> int:
             port = probe.getsockname()[1]
     kept.write_text(str(port))
     return port
-
-
-def _write_private(path: Path, text: str) -> None:
-    draft = path.with_suffix(".part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    os.replace(draft, path)
 
 
 if __name__ == "__main__":

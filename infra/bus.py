@@ -34,7 +34,8 @@ async def connect(
     Raises:
         Unreachable: no connection within that many seconds, or the password was refused.
     """
-    client, watch = Client(), _Watch(name)
+    client = Client()
+    watch = _Watch(name, client)
     opening = client.connect(
         url,
         name=name,
@@ -84,6 +85,7 @@ class _Watch:
     """What happens to one connection, told to the log."""
 
     name: str
+    client: Client
     why: str = "no answer"
     on_closed: Callable[[], Awaitable[None]] | None = None
 
@@ -93,7 +95,7 @@ class _Watch:
         _report(self.name, error)
 
     async def lost(self) -> None:
-        log.warning("%s: disconnected", self.name)
+        log.log(logging.INFO if self.client.is_closed else logging.WARNING, "%s: disconnected", self.name)
 
     async def back(self) -> None:
         log.info("%s: connected again", self.name)

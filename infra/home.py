@@ -18,7 +18,6 @@ KEYS = "keys.json"
 LOCK = "lock"
 HOME_URL = "home.url"
 PERSON = "person"
-BACKEND = "backend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +53,14 @@ def open_keys(data: Path, *, create: bool = True) -> HomeKeys:
     )
 
 
-def connection_string(keys: HomeKeys, host: str, port: int) -> ConnectionString:
-    """What a person needs to reach this home."""
-    return ConnectionString(host, port, PERSON, keys.person_password, keys.log.public)
+def write_home_url(data: Path, keys: HomeKeys, host: str, port: int, credential: str) -> None:
+    """Leave the connection string in the folder, for the operator to give to people."""
+    text = ConnectionString(host, port, PERSON, credential, keys.log.public).text()
+    path = data / HOME_URL
+    draft = path.with_suffix(".part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text + "\n")
+    os.replace(draft, path)
 
 
 @contextmanager

@@ -117,4 +117,6 @@ def _text(value: object) -> str:
         case dict():
             return "\n".join(_text(f"{name}: {each}") for name, each in value.items())
         case _:  # it may come from somebody else: neither markup nor codes for the terminal
-            return escape("".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in str(value)))
+            return escape(
+                "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in str(value))
+            )
