@@ -13,11 +13,13 @@ from pathlib import Path
 import nats.js.errors
 import sqlalchemy as sa
 from faststream.nats import NatsBroker
+from faststream.nats.subscriber.usecases import PushStreamSubscriber
 from nats.aio.client import Client
 
 from handlers import accounts, connections, invitations, items, keys, mail, shares
 from handlers.committer import Committer
-from handlers.intake import DURABLE, Intake
+from handlers.intake import DURABLE as INTAKE
+from handlers.intake import Intake
 from handlers.registry import HANDLERS, Home
 from handlers.results import to_result
 from infra import operators
@@ -30,13 +32,15 @@ from infra.processes import Child, cancel, log_to, stop_on_signals, until_stoppe
 from infra.relay import Relay
 from infra.settings import Settings, embedded, from_environment
 from infra.store import EventStore, open_store
-from infra.streams import COMMANDS, declare_streams
+from infra.streams import COMMANDS, EVENTS, declare_streams
 from infra.views_db import open_views
+from infra.watch import keep_hearing
 from privity.crypto.credentials import home_id
 from privity.errors import NotFound, Unreachable
 from privity.messages.catalog import COMMANDS as COMMAND_TYPES
 from privity.messages.envelope import Result
 from privity.messages.recorded import Positioned
+from projections.live import DURABLE as VIEWS
 from projections.live import Live
 from projections.nonces import Nonces
 from projections.projector import Projector, reached
@@ -77,21 +81,22 @@ async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[lis
         await declare_streams(bus.jetstream())
         if alone:  # what a killed predecessor held comes again at once, and in order
             with contextlib.suppress(nats.js.errors.NotFoundError):
-                await bus.jetstream().delete_consumer(COMMANDS, DURABLE)
-        intake.subscribe(broker)
+                await bus.jetstream().delete_consumer(COMMANDS, INTAKE)
+        heard = {INTAKE: (COMMANDS, intake.subscribe(broker))}
         send = to_smtp(settings.smtp_url) if settings.smtp_url else to_folder(settings.mail_folder)
-        mail.subscribe(broker, home, settings.mail_from, send)
+        heard[mail.DURABLE] = (EVENTS, mail.subscribe(broker, home, settings.mail_from, send))
         intake.start()
         relaying = asyncio.create_task(relay.run(), name="relay")
         await broker.start()
+        watch = _watch(bus, heard)
         try:
-            yield [relaying, lost.task]
+            yield [relaying, lost.task, *watch]
         finally:
+            await cancel(*watch)
             for subscriber in broker.subscribers:
                 await subscriber.stop()
             await intake.stop()
-            await cancel(relaying)
-            await cancel(lost.task)
+            await cancel(relaying, lost.task)
     finally:
         await broker.stop()
         await bus.close()
@@ -120,15 +125,15 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
             store.sealed,
             lambda account, command: _recorded(store, account, command),
         )
-        live.subscribe(broker)
+        heard = {VIEWS: (EVENTS, live.subscribe(broker))}
         queries.subscribe(broker)
         following = asyncio.create_task(live.run(), name="projector")
         await broker.start()
+        watch = _watch(bus, heard)
         try:
-            yield [following, lost.task]
+            yield [following, lost.task, *watch]
         finally:
-            await cancel(following)
-            await cancel(lost.task)
+            await cancel(*watch, following, lost.task)
     finally:
         await broker.stop()
         await bus.close()
@@ -287,8 +292,7 @@ async def _with_helpers(
         print(f"ready {data / HOME_URL}", flush=True)
         await until_stopped(stopping, [*tasks, *keepers])
     finally:
-        for keeper in keepers:
-            await cancel(keeper)
+        await cancel(*keepers)
         await child.stop()
 
 
@@ -301,6 +305,14 @@ async def _keep(wait: Callable[[], Awaitable[int]], start: Callable[[], Awaitabl
             await start()
         except Unreachable as error:
             log.error("%s", error.message)
+
+
+def _watch(bus: Client, heard: dict[str, tuple[str, PushStreamSubscriber]]) -> list[asyncio.Task[None]]:
+    jetstream = bus.jetstream()
+    return [
+        asyncio.create_task(keep_hearing(jetstream, subscriber, stream, durable), name=f"watch of {durable}")
+        for durable, (stream, subscriber) in heard.items()
+    ]
 
 
 class _Lost:

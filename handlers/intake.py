@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage
+from faststream.nats.subscriber.usecases import PushStreamSubscriber
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as JetStreamAck
@@ -54,7 +55,7 @@ class Intake:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def subscribe(self, broker: NatsBroker) -> None:
+    def subscribe(self, broker: NatsBroker) -> PushStreamSubscriber:
         """Hear every command: one durable push consumer, so that an account's order holds."""
         subscriber = broker.subscriber(
             f"{envelope.COMMAND_SUBJECT}.>",
@@ -67,6 +68,7 @@ class Intake:
             include_in_schema=False,
         )
         subscriber(self.take)
+        return subscriber
 
     def start(self) -> None:
         """Start the writer thread; call on the event loop."""

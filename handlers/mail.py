@@ -6,6 +6,7 @@ from email.message import EmailMessage
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker
+from faststream.nats.subscriber.usecases import PushStreamSubscriber
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as JetStreamAck
 from nats.js.api import ConsumerConfig
@@ -28,7 +29,7 @@ ATTEMPTS = 100
 Send = Callable[[EmailMessage], Awaitable[None]]
 
 
-def subscribe(broker: NatsBroker, home: Home, sender: str, send: Send) -> None:
+def subscribe(broker: NatsBroker, home: Home, sender: str, send: Send) -> PushStreamSubscriber:
     """Hear of invitations; a mail that cannot be sent is tried again later, some hundred times."""
     subscriber = broker.subscriber(
         f"{EVENT_SUBJECT}.{ConnectionInvited.context}.{ConnectionInvited.name}.>",
@@ -56,6 +57,8 @@ def subscribe(broker: NatsBroker, home: Home, sender: str, send: Send) -> None:
             log.error("gave up on the mail for invitation %s", event.invitation)
         await message.ack()
 
+    return subscriber
+
 
 def invitation_mail(event: ConnectionInvited, home: Home, sender: str) -> EmailMessage:
     """The e-mail: who invites, until when, and a link that opens the invitation but does not verify it."""
@@ -65,7 +68,7 @@ def invitation_mail(event: ConnectionInvited, home: Home, sender: str) -> EmailM
     mail["Subject"] = f"{event.address} invites you to connect on Privity"
     mail["Message-ID"] = f"<{event.invitation}@{home.id}.privity>"
     link = mail_link(home.id, event.invitation, unb64(mail_token(home, event.invitation)))
-    mail.set_content(
+    text = (
         f"{event.address} invites you to share private data with them.\n\n"
         f"    privity accept '{link}'\n\n"
         f"The invitation is open until {event.expires:%Y-%m-%d %H:%M} UTC.\n\n"
@@ -73,4 +76,6 @@ def invitation_mail(event: ConnectionInvited, home: Home, sender: str) -> EmailM
         f"link from {event.address} directly, use that one: then both of you are verified at once. With this\n"
         "one, compare the safety number afterwards: privity connection verify.\n"
     )
+    # Quoted-printable would break the link in two for whoever reads the file, or pipes the mail to a program.
+    mail.set_content(text, cte="7bit" if text.isascii() else "quoted-printable")
     return mail

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage
+from faststream.nats.subscriber.usecases import PushStreamSubscriber
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as JetStreamAck
 from nats.js.api import ConsumerConfig, DeliverPolicy
@@ -69,7 +70,7 @@ class Live:
         self._waiting: asyncio.Queue[Msg] = asyncio.Queue(WAITING)
         self.announced = Announced(projector.position)
 
-    def subscribe(self, broker: NatsBroker) -> None:
+    def subscribe(self, broker: NatsBroker) -> PushStreamSubscriber:
         """Follow EVENTS from now on; what came before is in the store."""
         subscriber = broker.subscriber(
             f"{EVENT_SUBJECT}.>",
@@ -87,6 +88,7 @@ class Live:
             include_in_schema=False,
         )
         subscriber(self.take)
+        return subscriber
 
     async def take(self, message: Msg) -> None:
         """Queue one event."""
