@@ -37,6 +37,7 @@ from privity.errors import BadLogin, DoesNotOpen, ForgedRecord, KeyMismatch, Ref
 from privity.messages import envelope
 from privity.messages.accounts import ChangePassphrase, ExtendIdentity, Kdf, RegisterAccount
 from privity.messages.base import Command
+from privity.messages.catalog import check_address
 from privity.messages.fields import SignedRecord
 from privity.messages.views import AccountRow, AskAccount, AskKeyring
 
@@ -83,6 +84,7 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
         AddressTaken: the address is somebody else's.
     """
     folder.check_free()
+    address = check_address(address)
     secret, seed, kek = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SEED_BYTES), new_kek()
     keys, device = new_identity(), SigningKey.generate()
     recovery_public = derive_recovery(seed, "").sign.public

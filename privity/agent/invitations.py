@@ -23,6 +23,7 @@ from privity.crypto.invitation import (
 from privity.crypto.kem import Suite
 from privity.encoding import b64, digest, new_id, unb64
 from privity.errors import KeyMismatch
+from privity.messages.catalog import check_address
 from privity.messages.invitations import (
     AcceptInvitation,
     CancelInvitation,
@@ -67,6 +68,7 @@ async def invite(
         KeyNotFound: `key` names no stored keypair.
         InvitationExpired: `lifetime` is over before it began.
     """
+    email = check_address(email)
     own, address = await _self(session)
     used = await _key(session, keyring, key, suite)
     secret, inv = secrets.token_bytes(SECRET_BYTES), new_id()
@@ -88,7 +90,7 @@ async def invite(
     note = seal(keyring, Note(name=name, secret=b64(secret)), inv)
     command = InviteConnection(
         invitation=inv,
-        email=email.lower(),
+        email=email,
         key=used.id,
         expires=expires,
         record=b64(message.record),

@@ -8,7 +8,7 @@ from pydantic import JsonValue, TypeAdapter, ValidationError
 from privity.errors import Malformed, UnknownCommand
 from privity.messages import accounts, connections, invitations, items, keys, shares
 from privity.messages.base import Command, Event
-from privity.messages.fields import SealedMark
+from privity.messages.fields import Address, SealedMark
 
 CONTEXTS = (accounts, keys, invitations, connections, items, shares)
 
@@ -20,6 +20,7 @@ EVENTS: dict[str, type[Event]] = {
 }
 
 
+_address: TypeAdapter[str] = TypeAdapter(Address)
 _command_codecs: dict[type[Command], TypeAdapter[Command]] = {}
 _sealed_fields: dict[type[Command] | type[Event], tuple[str, ...]] = {}
 
@@ -51,7 +52,20 @@ def explain(error: ValidationError) -> str:
     """The first mistake in one line, without the value: it may be a secret."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "message"
-    return f"{place}: {first['msg']}"
+    says = "not of the form that it must have" if first["type"] == "string_pattern_mismatch" else first["msg"]
+    return f"{place}: {says}"
+
+
+def check_address(text: str) -> str:
+    """The e-mail address in lower case.
+
+    Raises:
+        Malformed: it is none.
+    """
+    try:
+        return _address.validate_python(text.strip().lower())
+    except ValidationError:
+        raise Malformed("not an e-mail address; one looks like alice@example.org") from None
 
 
 def sealed_fields(type_: type[Command] | type[Event]) -> tuple[str, ...]:
