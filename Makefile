@@ -8,7 +8,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 BIN := .venv/bin
 STAMP := .venv/.installed
 ROOMS := privity domain handlers projections infra $(wildcard app.py)
-CODE := $(ROOMS) $(wildcard bench) tests
+CODE := $(ROOMS) $(wildcard bench) examples tests
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
