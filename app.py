@@ -22,13 +22,13 @@ from handlers.intake import DURABLE as INTAKE
 from handlers.intake import Intake
 from handlers.registry import HANDLERS, Home
 from handlers.results import to_result
-from infra import operators
+from infra import hostile_bytes, operators
 from infra.bus import connect, keep_trying, next_server
 from infra.home import HOME_URL, HomeKeys, locked, open_keys, write_home_url
 from infra.mail import to_folder, to_smtp
 from infra.mapping import to_positioned
 from infra.nats_server import BusSecrets, NatsServer
-from infra.processes import Child, cancel, log_to, stop_on_signals, until_stopped
+from infra.processes import Child, cancel, closed, leave_at_once, log_to, stop_on_signals, until_stopped
 from infra.relay import Relay
 from infra.settings import Settings, embedded, from_environment
 from infra.store import EventStore, open_store
@@ -54,6 +54,8 @@ warnings.filterwarnings("ignore", "The JetStream Push consumer with the `durable
 
 CONTEXTS = (accounts, keys, invitations, connections, items, shares)
 assert set(HANDLERS) == set(COMMAND_TYPES.values()), "a command has no handler"  # noqa: S101
+
+hostile_bytes.survive()
 
 HOST = "127.0.0.1"
 DEFAULT_PORT = 4222
@@ -88,18 +90,19 @@ async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[lis
         intake.start()
         relaying = asyncio.create_task(relay.run(), name="relay")
         await broker.start()
+        writing = asyncio.create_task(intake.ended(), name="writer")
         watch = _watch(bus, heard)
         try:
-            yield [relaying, lost.task, *watch]
+            yield [relaying, writing, lost.task, *watch]
         finally:
-            await cancel(*watch)
+            await cancel(*watch, writing)
             for subscriber in broker.subscribers:
                 await subscriber.stop()
             await intake.stop()
             await cancel(relaying, lost.task)
     finally:
-        await broker.stop()
-        await bus.close()
+        await closed(broker.stop())
+        await closed(bus.close())
         store.close()
 
 
@@ -135,8 +138,8 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
         finally:
             await cancel(*watch, following, lost.task)
     finally:
-        await broker.stop()
-        await bus.close()
+        await closed(broker.stop())
+        await closed(bus.close())
         engine.dispose()
         store.close()
 
@@ -186,7 +189,7 @@ async def embedded_projections(data: Path) -> None:
     """The second process of `up`: ends with the first, whose end of the pipe on stdin closes."""
     log_to(data / "logs" / "projections.log")
     stopping = stop_on_signals()
-    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), stopping.set)
+    asyncio.get_running_loop().add_reader(sys.stdin.fileno(), leave_at_once)
     async with projections_role(running(data)) as tasks:
         print("ready", flush=True)
         await until_stopped(stopping, tasks)
@@ -330,7 +333,7 @@ class _Lost:
         await self._closed.wait()
 
 
-def _broker(settings: Settings, name: str, closed: Callable[[], Awaitable[None]]) -> NatsBroker:
+def _broker(settings: Settings, name: str, on_closed: Callable[[], Awaitable[None]]) -> NatsBroker:
     return NatsBroker(
         settings.bus_url,
         name=name,
@@ -345,7 +348,7 @@ def _broker(settings: Settings, name: str, closed: Callable[[], Awaitable[None]]
         drain_timeout=5,
         graceful_timeout=5.0,
         error_cb=keep_trying,
-        closed_cb=closed,
+        closed_cb=on_closed,
     )
 
 

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
+from pydantic import TypeAdapter, ValidationError
+
 from domain import account
 from domain.account import AddressState
 from handlers.registry import Desk, Load, handles, registered_devices
@@ -9,10 +11,13 @@ from privity.crypto.identity import Identity, Signed, extend, verify_chain
 from privity.crypto.kdf import KdfParams
 from privity.crypto.kem import Suite
 from privity.encoding import b64, digest, unb64
-from privity.errors import BadSignature, NotFound, UnknownDevice
+from privity.errors import BadSignature, Malformed, NotFound, UnknownDevice
 from privity.messages.accounts import ChangePassphrase, ExtendIdentity, IdentityHead, Kdf, RegisterAccount
 from privity.messages.base import Event
+from privity.messages.catalog import explain
 from privity.messages.fields import SignedRecord
+
+_head = TypeAdapter(IdentityHead)
 
 
 def named_devices(command: RegisterAccount, account_id: str, load: Load) -> Mapping[str, str]:
@@ -63,16 +68,25 @@ def to_signed(record: SignedRecord) -> Signed:
 
 
 def to_head(identity: Identity) -> IdentityHead:
-    """What the newest record says, as events carry it."""
-    return IdentityHead(
-        n=identity.n,
-        head=b64(identity.head),
-        sign=b64(identity.sign),
-        seal=b64(identity.seal),
-        seal_suite=identity.seal_suite.value,
-        recovery=b64(identity.recovery_hash),
-        devices={device: b64(public) for device, public in identity.devices.items()},
-    )
+    """What the newest record says, as events carry it.
+
+    Raises:
+        Malformed: a device id of a form that no event could be read back with.
+    """
+    try:
+        return _head.validate_python(
+            {
+                "n": identity.n,
+                "head": b64(identity.head),
+                "sign": b64(identity.sign),
+                "seal": b64(identity.seal),
+                "seal_suite": identity.seal_suite.value,
+                "recovery": b64(identity.recovery_hash),
+                "devices": {device: b64(public) for device, public in identity.devices.items()},
+            }
+        )
+    except ValidationError as error:
+        raise Malformed(explain(error)) from None
 
 
 def to_identity(account_id: str, head: IdentityHead) -> Identity:

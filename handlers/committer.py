@@ -9,7 +9,7 @@ from domain.facts import Actor
 from handlers.opening import Delivery, Opened, Unopened, open_delivery
 from handlers.registry import HANDLERS, Desk, Home
 from handlers.results import to_result
-from handlers.states import States
+from handlers.states import States, likely_read
 from infra.mapping import to_row
 from infra.store import Batch, CommandRow, EventStore, Stored
 from infra.store import Event as Row
@@ -93,6 +93,8 @@ class Committer:
         work = _Work(self._store.commands([o.key for o in opened if isinstance(o, Opened)]))
         self._states.begin()
         try:
+            if len(opened) > 1:
+                self._look_ahead(work, opened)
             drafts = [self._one(work, each) for each in opened]
             positions = self._store.append(work.to_batch(self._states.read_set))
         except BaseException:
@@ -105,6 +107,11 @@ class Committer:
             draft if isinstance(draft, Outcome) else Outcome(draft[0], to_result(work.rows[draft], placed))
             for draft in drafts
         ]
+
+    def _look_ahead(self, work: "_Work", opened: Sequence[Opened | Unopened]) -> None:
+        """Read for all at once what each will need; what this misses is read when its turn comes."""
+        new = [each for each in opened if isinstance(each, Opened) and each.key not in work.rows]
+        self._states.preload(stream for each in new for stream in likely_read(each.account, each.command))
 
     def _one(self, work: "_Work", opened: Opened | Unopened) -> Outcome | Key:
         """The key of the command row that holds the result, or an outcome that is not recorded."""
@@ -217,7 +224,10 @@ def _poisoned(delivery: Delivery, error: Exception) -> Outcome:
     log.error("attempt %d at %s failed", delivery.attempts, delivery.subject, exc_info=error)
     if delivery.attempts < ATTEMPTS_ON_POISON:
         return Outcome()
-    opened = open_delivery(delivery)
+    try:
+        account, command_id = open_delivery(delivery).key
+    except Exception:  # the reading itself is what trips; whose it is nobody can say
+        account, command_id = "", "unreadable"
     refusal = Internal()
     reason = f"{refusal.code}: {type(error).__name__} after {delivery.attempts} attempts"
-    return Outcome(opened.account, Result(opened.envelope.id, "refused", refusal.code, refusal.message), reason)
+    return Outcome(account, Result(command_id, "refused", refusal.code, refusal.message), reason)

@@ -31,6 +31,8 @@ ACK_WAIT = 30.0
 RETRY_DELAYS = (0.1, 0.5, 2.0, 5.0)
 """Seconds between tries of a store that cannot be written; the last one repeats."""
 REDELIVERY_DELAY = 1.0
+MAX_REASON = 300
+"""Characters of a reason beside a parked message: it may quote its sender."""
 
 
 def raw(message: NatsMessage) -> Msg:
@@ -52,6 +54,7 @@ class Intake:
         self._waiting: queue.Queue[Msg | None] = queue.Queue(WAITING)
         self._answers: set[asyncio.Task[None]] = set()
         self._stopping = threading.Event()
+        self._ended = asyncio.Event()
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -93,15 +96,28 @@ class Intake:
         if self._answers:
             await asyncio.wait(self._answers)
 
+    async def ended(self) -> None:
+        """Wait until the writer thread has ended: by `stop`, or because it tripped and its role is to end too."""
+        await self._ended.wait()
+
     def _run(self) -> None:
+        assert self._loop is not None  # noqa: S101 - `start` has set it
+        try:
+            self._write(self._loop)
+        except Exception:
+            log.exception("the writer tripped")
+        finally:
+            self._loop.call_soon_threadsafe(self._ended.set)
+
+    def _write(self, loop: asyncio.AbstractEventLoop) -> None:
         while not self._stopping.is_set():
             messages = self._drain()
             if not messages:
                 return
             outcomes = self._process([_delivery(message) for message in messages])
-            if outcomes is None or self._loop is None:
+            if outcomes is None:
                 return
-            self._loop.call_soon_threadsafe(self._answer_soon, messages, outcomes)
+            loop.call_soon_threadsafe(self._answer_soon, messages, outcomes)
 
     def _drain(self) -> list[Msg]:
         batch: list[Msg] = []
@@ -153,14 +169,18 @@ class Intake:
             await message.ack()
 
     async def _park(self, message: Msg, reason: str) -> None:
+        """Put a message aside. With its headers it must fit through the bus, which hangs up on what is larger:
+        behind MAX_MESSAGE it is cut, since what is longer is no command anyway."""
+        reason = " ".join(reason.encode("ascii", "replace").decode().split())[:MAX_REASON]
         tokens = message.subject.split(".")
         context = tokens[3] if len(tokens) > 3 else "unknown"
         headers = {
-            "Privity-Reason": reason.encode("ascii", "replace").decode(),
+            "Privity-Reason": reason,
             "Privity-Subject": message.subject,
             "Privity-At": datetime.now(UTC).isoformat(),
         }
-        await self._jetstream.publish(f"{envelope.DEAD_SUBJECT}.{context}", message.data, headers=headers)
+        data = message.data[: envelope.MAX_MESSAGE]
+        await self._jetstream.publish(f"{envelope.DEAD_SUBJECT}.{context}", data, headers=headers)
         log.error("parked a message of %s: %s", message.subject, reason)
 
 

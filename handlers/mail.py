@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import UTC
 from email.message import EmailMessage
 
 from faststream import AckPolicy
@@ -71,7 +72,7 @@ def invitation_mail(event: ConnectionInvited, home: Home, sender: str) -> EmailM
     text = (
         f"{event.address} invites you to share private data with them.\n\n"
         f"    privity accept '{link}'\n\n"
-        f"The invitation is open until {event.expires:%Y-%m-%d %H:%M} UTC.\n\n"
+        f"The invitation is open until {event.expires.astimezone(UTC):%Y-%m-%d %H:%M} UTC.\n\n"
         "This mail came over the server, which proves nothing about who wrote it. If you have the longer\n"
         f"link from {event.address} directly, use that one: then both of you are verified at once. With this\n"
         "one, compare the safety number afterwards: privity connection verify.\n"

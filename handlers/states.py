@@ -1,16 +1,19 @@
 """The aggregates that decisions read: folded from the store, cached within bounds, a batch's own events on top."""
 
 from collections import OrderedDict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar, cast
 
 from domain.aggregates import EVOLVE, KINDS, STATES
 from infra.mapping import to_positioned
-from infra.store import EventStore
-from privity.messages.base import Event, stream_of
+from infra.store import EventStore, Stored
+from privity.messages.base import Command, Event, stream_of
 
 S = TypeVar("S")
 
 CACHED_STREAMS = 20_000
+NAMED = ("item", "share", "space", "key", "invitation", "connection")
+"""The kinds of aggregates that commands name, each in a field called like the kind."""
 
 
 class States:
@@ -33,6 +36,12 @@ class States:
         """Each stream that the batch read, with its version in the store before the batch."""
         return dict(self._base)
 
+    def preload(self, streams: Iterable[str]) -> None:
+        """Fold several streams with one look into the store; what is never loaded does not count as read."""
+        missing = [stream for stream in dict.fromkeys(streams) if stream not in self._cache]
+        for stream, stored in self._store.streams(missing).items():
+            self._cache[stream] = _folded(stored, STATES[stream.partition("-")[0]])
+
     def load(self, state: type[S], id: str) -> S:
         """The aggregate's state, the batch's earlier events included."""
         stream = stream_of(KINDS[state], id)
@@ -54,16 +63,26 @@ class States:
     def _entry(self, stream: str, type_: type[Any]) -> tuple[int, object]:
         entry = self._cache.get(stream)
         if entry is None:
-            entry = self._fold(stream, type_)
+            entry = _folded(self._store.read(stream), type_)
             self._cache[stream] = entry
         else:
             self._cache.move_to_end(stream)
         self._base.setdefault(stream, entry[0])
         return entry
 
-    def _fold(self, stream: str, type_: type[Any]) -> tuple[int, object]:
-        state, version = type_(), 0
-        for stored in self._store.read(stream):
-            EVOLVE[type_](state, to_positioned(stored).event)
-            version = stored.version
-        return version, state
+
+def likely_read(account: str, command: Command) -> Iterator[str]:
+    """The streams of an account and of the aggregates that its command names."""
+    yield stream_of("account", account)
+    for kind in NAMED:
+        id = getattr(command, kind, None)
+        if id is not None:
+            yield stream_of(kind, id)
+
+
+def _folded(events: Sequence[Stored], type_: type[Any]) -> tuple[int, object]:
+    state, version = type_(), 0
+    for stored in events:
+        EVOLVE[type_](state, to_positioned(stored).event)
+        version = stored.version
+    return version, state

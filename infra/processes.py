@@ -7,7 +7,7 @@ import logging.handlers
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 LOG_BYTES = 10_000_000
 LOG_FILES = 3
 STOP_TIMEOUT = 10.0
+CLOSE_TIMEOUT = 5.0
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -90,6 +91,21 @@ class Child:
         except TimeoutError:
             process.kill()
             await process.wait()
+
+
+def leave_at_once() -> None:
+    """End this process now: its parent is gone, and whatever it was writing is there whole or not at all."""
+    log.warning("the parent process is gone; leaving")
+    logging.shutdown()
+    os._exit(1)
+
+
+async def closed(closing: Awaitable[None]) -> None:
+    """Wait for a connection to close, but not for ever: its other end may be gone."""
+    try:
+        await asyncio.wait_for(closing, CLOSE_TIMEOUT)
+    except Exception as error:  # what is left open ends with the process
+        log.warning("a connection did not close: %s", type(error).__name__)
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:

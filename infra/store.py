@@ -121,6 +121,14 @@ class EventStore:
         where = "originator_id = ? AND originator_version > ? ORDER BY originator_version"
         return self._events(where, [stream, after])
 
+    def streams(self, names: Sequence[str]) -> dict[str, list[Stored]]:
+        """All events of several streams, in order, by stream; one that is not there has none."""
+        found: dict[str, list[Stored]] = {name: [] for name in names}
+        rows = self._find(self._columns, "stored_events", ("originator_id",), [(name,) for name in names])
+        for stored in sorted(map(_stored, rows), key=lambda event: event.version):
+            found[stored.stream].append(stored)
+        return found
+
     def after(self, position: int, limit: int, stop: int | None = None) -> list[Stored]:
         """At most `limit` events of all streams behind `position`, up to and with `stop`, in order."""
         column = self._recorder.position

@@ -14,8 +14,10 @@ def open_views(url: str) -> sa.Engine:
     SQLite: WAL, and a sync at checkpoints only: a lost tail is folded again.
     """
     if not url.startswith("sqlite"):
-        return sa.create_engine(url, pool_pre_ping=True, pool_size=5, max_overflow=15, pool_timeout=5)
-    engine = sa.create_engine(url)
+        return sa.create_engine(
+            url, hide_parameters=True, pool_pre_ping=True, pool_size=5, max_overflow=15, pool_timeout=5
+        )
+    engine = sa.create_engine(url, hide_parameters=True)
 
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:

@@ -9,6 +9,7 @@ import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
+from nats.errors import NoRespondersError
 from pydantic import ValidationError
 
 from privity.connection_string import ConnectionString
@@ -23,6 +24,8 @@ RESULT_TIMEOUT = 15.0
 RESEND = 2.0
 """Seconds without a result after which the same command is sent again, under the same id."""
 QUERY_TIMEOUT = 10.0
+ASK_AGAIN = 0.2
+"""Seconds before a query that nobody was there to hear is asked again."""
 INBOX_PREFIX = b"_INBOX_PERSON"
 
 
@@ -97,10 +100,14 @@ class Bus:
             Unreachable: no answer in time.
         """
         try:
-            message = await self._client.request(subject, data, timeout=QUERY_TIMEOUT)
+            async with asyncio.timeout(QUERY_TIMEOUT):
+                while True:
+                    try:
+                        return (await self._client.request(subject, data, timeout=QUERY_TIMEOUT)).data
+                    except NoRespondersError:  # the process that answers is being started again
+                        await asyncio.sleep(ASK_AGAIN)
         except (NatsError, OSError, TimeoutError) as error:
             raise Unreachable("the backend did not answer in time") from error
-        return message.data
 
     async def listen(self, subject: str) -> asyncio.Queue[bytes]:
         """Messages on a subject from now on; a slow listener loses the oldest beyond 1,000."""

@@ -58,8 +58,10 @@ class Rows(Generic[R]):
 
         Raises:
             NotFound: there is none.
-            Ambiguous: there are more.
+            Ambiguous: there are more, or no id was given: `rm ""` must not take the only one.
         """
+        if not id:
+            raise Ambiguous(f"every {what} begins with nothing; give its id or the beginning of it")
         if not self.rows:
             raise NotFound(f"there is no {what} {id}")
         if len(self.rows) > 1:

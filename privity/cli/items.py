@@ -80,7 +80,13 @@ def show(ctx: typer.Context, item: ItemArgument) -> None:
 @app.command()
 def rm(ctx: typer.Context, item: ItemArgument) -> None:
     """Give an item up. What you shared of it stays shared: privity share rm."""
-    context(ctx).show({"item": with_session(ctx, lambda session, _, __: items.remove(session, item))})
+
+    async def work(session: Session, keyring: Keyring, profile: Profile) -> Row:
+        kept = await items.show(session, keyring, item)
+        await items.remove(session, kept.item)
+        return own_row(kept, profile)
+
+    context(ctx).show(with_session(ctx, work))
 
 
 def own_row(item: items.Item, profile: Profile) -> Row:

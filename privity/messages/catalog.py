@@ -10,6 +10,9 @@ from privity.messages import accounts, connections, invitations, items, keys, sh
 from privity.messages.base import Command, Event
 from privity.messages.fields import Address, SealedMark
 
+MAX_PLACE = 100
+"""Characters of the place of a mistake."""
+
 CONTEXTS = (accounts, keys, invitations, connections, items, shares)
 
 COMMANDS: dict[str, type[Command]] = {
@@ -49,9 +52,9 @@ def read_command(subject: str, body: dict[str, JsonValue]) -> Command:
 
 
 def explain(error: ValidationError) -> str:
-    """The first mistake in one line, without the value: it may be a secret."""
+    """The first mistake in one line, without the value: it may be a secret. The place may be of the sender's making."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "message"
+    place = ascii(".".join(str(part) for part in first["loc"]) or "message")[1:-1][:MAX_PLACE]
     says = "not of the form that it must have" if first["type"] == "string_pattern_mismatch" else first["msg"]
     return f"{place}: {says}"
 
