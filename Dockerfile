@@ -8,7 +8,7 @@ RUN pip wheel --no-cache-dir --require-hashes --wheel-dir /wheels -r requirement
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/privity --create-home privity
 WORKDIR /opt/privity
-COPY pyproject.toml LICENSE app.py ./
+COPY pyproject.toml README.md LICENSE app.py ./
 COPY privity privity
 COPY domain domain
 COPY handlers handlers

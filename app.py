@@ -28,7 +28,16 @@ from infra.home import HOME_URL, HomeKeys, locked, open_keys, write_home_url
 from infra.mail import to_folder, to_smtp
 from infra.mapping import to_positioned
 from infra.nats_server import BusSecrets, NatsServer
-from infra.processes import Child, cancel, closed, leave_at_once, log_to, stop_on_signals, until_stopped
+from infra.processes import (
+    Child,
+    after_predecessor,
+    cancel,
+    closed,
+    leave_at_once,
+    log_to,
+    stop_on_signals,
+    until_stopped,
+)
 from infra.relay import Relay
 from infra.settings import Settings, embedded, from_environment
 from infra.store import EventStore, open_store
@@ -62,6 +71,7 @@ DEFAULT_PORT = 4222
 READY_TIMEOUT = 30.0
 RESTART_DELAY = 0.5
 PORT_FILE = "port"
+PROJECTIONS_LOCK = "projections.lock"
 
 
 def home_of(kept: HomeKeys) -> Home:
@@ -190,7 +200,7 @@ async def embedded_projections(data: Path) -> None:
     log_to(data / "logs" / "projections.log")
     stopping = stop_on_signals()
     asyncio.get_running_loop().add_reader(sys.stdin.fileno(), leave_at_once)
-    async with projections_role(running(data)) as tasks:
+    async with after_predecessor(data / PROJECTIONS_LOCK), projections_role(running(data)) as tasks:
         print("ready", flush=True)
         await until_stopped(stopping, tasks)
 

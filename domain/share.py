@@ -29,10 +29,6 @@ class State:
     claimed: bool = False
     removed: bool = False
 
-    def joins(self, account: str) -> bool:
-        """Whether `account` gave it or has it, and it stands."""
-        return not self.removed and account in (self.owner, self.recipient)
-
 
 @dataclass(slots=True)
 class SpaceState:

@@ -35,8 +35,8 @@ MAX_REASON = 300
 """Characters of a reason beside a parked message: it may quote its sender."""
 
 
-def raw(message: NatsMessage) -> Msg:
-    """The bus's own message: FastStream guesses no types of its bytes."""
+async def raw(message: NatsMessage) -> Msg:
+    """The bus's own message: FastStream guesses no types of its bytes, and runs what is not async in a thread."""
     return message.raw_message
 
 

@@ -2,22 +2,25 @@
 
 import asyncio
 import contextlib
+import fcntl
 import logging
 import logging.handlers
 import os
 import signal
 import sys
-from collections.abc import Awaitable, Sequence
+import time
+from collections.abc import AsyncIterator, Awaitable, Sequence
 from pathlib import Path
 from typing import Any
 
-from privity.errors import Unreachable
+from privity.errors import AlreadyRunning, Unreachable
 
 log = logging.getLogger(__name__)
 
 LOG_BYTES = 10_000_000
 LOG_FILES = 3
 STOP_TIMEOUT = 10.0
+PAUSE = 0.05
 CLOSE_TIMEOUT = 5.0
 
 
@@ -106,6 +109,33 @@ async def closed(closing: Awaitable[None]) -> None:
         await asyncio.wait_for(closing, CLOSE_TIMEOUT)
     except Exception as error:  # what is left open ends with the process
         log.warning("a connection did not close: %s", type(error).__name__)
+
+
+@contextlib.asynccontextmanager
+async def after_predecessor(path: Path, within: float = STOP_TIMEOUT) -> AsyncIterator[None]:
+    """Hold a file that one process at a time can hold; one that is just ending is waited for.
+
+    Raises:
+        AlreadyRunning: it is held for longer than that many seconds.
+    """
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + within
+        while not _taken(descriptor):
+            if time.monotonic() > deadline:
+                raise AlreadyRunning(f"another process holds {path}")
+            await asyncio.sleep(PAUSE)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _taken(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:

@@ -60,7 +60,6 @@ class Relay:
 
     async def _rest(self) -> bool:
         """Wait for news; false when the stream is no longer where this relay left it."""
-        self._woken.clear()
         try:
             await asyncio.wait_for(self._woken.wait(), POLL)
         except TimeoutError:
@@ -78,8 +77,13 @@ class Relay:
         self.position = int((last.headers or {})[POSITION_HEADER]) if last is not None else 0
 
     async def _publish_all(self) -> None:
-        while page := await asyncio.to_thread(self._store.after, self.position, PAGE):
-            await self._publish(page)
+        full = True
+        while full:
+            self._woken.clear()  # before the store is read: what is committed from now on wakes again
+            page = await asyncio.to_thread(self._store.after, self.position, PAGE)
+            if page:
+                await self._publish(page)
+            full = len(page) == PAGE
 
     async def _publish(self, page: list[Stored]) -> None:
         waiting = []

@@ -29,12 +29,17 @@ class ConnectionString:
     @property
     def bus_url(self) -> str:
         """Where to connect, without the credential."""
-        return f"nats://{self.host}:{self.port}"
+        return f"nats://{self._place}"
 
     def text(self) -> str:
         """The one line; it holds the credential."""
         credential = f"{quote(self.user, safe='')}:{quote(self.credential, safe='')}"
-        return f"{SCHEME}://{credential}@{self.host}:{self.port}?log={b64(self.log_public)}"
+        return f"{SCHEME}://{credential}@{self._place}?log={b64(self.log_public)}"
+
+    @property
+    def _place(self) -> str:
+        """Host and port; an IPv6 address stands in brackets (RFC 3986, section 3.2.2)."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def parse_connection_string(text: str) -> ConnectionString:
@@ -47,8 +52,8 @@ def parse_connection_string(text: str) -> ConnectionString:
         parts = urlsplit(text.strip())
         log_public = unb64(parse_qs(parts.query, strict_parsing=True)["log"][0])
         port = parts.port
-    except (ValueError, KeyError) as error:
-        raise Malformed("not a connection string: privity://person:…@host:port?log=…") from error
+    except (ValueError, KeyError):  # whose texts may hold the credential
+        raise Malformed("not a connection string: privity://person:…@host:port?log=…") from None
     complete = parts.hostname and port and parts.username and parts.password
     if parts.scheme != SCHEME or not complete or len(log_public) != LOG_KEY_BYTES:
         raise Malformed("not a connection string: privity://person:…@host:port?log=…")

@@ -144,7 +144,7 @@ class Live:
                 await self._publish(feed_subject(account), feed_entry.dump_json(feed.entry(each)))
 
 
-def _raw(message: NatsMessage) -> Msg:
+async def _raw(message: NatsMessage) -> Msg:
     return message.raw_message
 
 

@@ -190,7 +190,7 @@ class Queries:
         return rows, list(sent.values()), False
 
 
-def _raw(message: NatsMessage) -> Msg:
+async def _raw(message: NatsMessage) -> Msg:
     return message.raw_message
 
 

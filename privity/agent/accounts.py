@@ -17,7 +17,7 @@ from privity.agent.keyring import (
     wrap_kek,
 )
 from privity.agent.profile import Profile, ProfileFolder, secret_of
-from privity.agent.session import Session, Signer, error_for, query_payload, read_answer, read_rows
+from privity.agent.session import Rows, Session, Signer, error_for, query_payload, read_answer, read_rows
 from privity.connection_string import ConnectionString
 from privity.crypto import labels
 from privity.crypto.command import frame, sign_login
@@ -33,7 +33,16 @@ from privity.crypto.kdf import KdfParams, derive_recovery, derive_unlock
 from privity.crypto.keyring import new_kek
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, new_id, unb64
-from privity.errors import BadLogin, DoesNotOpen, ForgedRecord, KeyMismatch, Refusal, StaleNonce, Unreachable
+from privity.errors import (
+    BadLogin,
+    DoesNotOpen,
+    ForgedRecord,
+    KeyMismatch,
+    Refusal,
+    StaleNonce,
+    UnknownDevice,
+    Unreachable,
+)
 from privity.messages import envelope
 from privity.messages.accounts import ChangePassphrase, ExtendIdentity, Kdf, RegisterAccount
 from privity.messages.base import Command
@@ -113,7 +122,7 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
         identity=digest(wraps[2]),
     )
     profile = _profile(keyring, address, device_id, server, secret, params, wraps[0])
-    async with Session(folder, server, Signer(account, device_id, device, server.home)) as session:
+    async with Session(folder, server, Signer(account, device_id, device, server.home), address) as session:
         registered = await _register(session, profile, command, wraps)
     anchor = log_hash(server.log_public)
     return NewAccount(
@@ -191,27 +200,46 @@ async def recover(
 
 async def show(session: Session) -> Account:
     """One's own account as the backend has it, its chain checked."""
-    found = await session.ask(AskAccount(), AccountRow)
-    identity = verified(found.rows[0].chain, session.account)
-    return Account(identity.account, found.rows[0].address, fingerprint(identity), len(identity.devices))
+    row, identity = await own(session)
+    return Account(identity.account, row.address, fingerprint(identity), len(identity.devices))
+
+
+async def own(session: Session) -> tuple[AccountRow, Identity]:
+    """One's own account as the backend serves it.
+
+    Raises:
+        ForgedRecord: it is not this profile's account, or its address is another one.
+    """
+    row = (await session.ask(AskAccount(), AccountRow)).one("account", session.account)
+    if row.address != session.address:
+        raise ForgedRecord("The backend serves another address for this account.")
+    return row, verified(row.chain, session.account)
 
 
 async def change_passphrase(session: Session, keyring: Keyring, profile: Profile, passphrase: str) -> None:
     """Wrap the KEK by a new unlock key; nothing else changes."""
     params = KdfParams()
     change, wrapped = _rewrap(profile.account, keyring.kek, secret_of(profile), params, passphrase)
-    await session.send(change, wrapped)
     session.folder.save(replace(profile, kdf=params.to_json_dict(), kek=b64(wrapped)))
+    try:
+        await session.send(change, wrapped)
+    except Refusal:
+        session.folder.save(profile)
+        raise
 
 
-async def logout(session: Session, keyring: Keyring, profile: Profile) -> None:
-    """Take this device out of the identity chain, and the account off this device."""
-    found = await session.ask(AskAccount(), AccountRow)
-    identity = verified(found.rows[0].chain, session.account)
+async def logout(session: Session, keyring: Keyring, profile: Profile) -> Account:
+    """Take this device out of the identity chain, and the account off this device; the account as it was here."""
+    try:
+        _, identity = await own(session)
+    except UnknownDevice:  # an earlier logout took effect, and its result was lost
+        session.folder.forget()
+        return Account(profile.account, profile.address, "", 0)
     devices = {id: public for id, public in identity.devices.items() if id != profile.device}
     record = _with_devices(identity, keyring.identity, devices, "device-removed")
     await session.send(ExtendIdentity(_record(record)))
     session.folder.forget()
+    return Account(profile.account, profile.address, fingerprint(identity), len(devices))
 
 
 async def _keyring(
@@ -231,7 +259,7 @@ async def _keyring(
                 break
     if answer.status == "refused":
         raise error_for(answer.code, answer.message)
-    return read_rows(answer, AccountRow)[0], sealed
+    return Rows(read_rows(answer, AccountRow), sealed).one("account", account), sealed
 
 
 async def _enrol(
@@ -250,11 +278,16 @@ async def _enrol(
     check_identity(keys, identity)
     device, device_id = SigningKey.generate(), new_id()
     record = _with_devices(identity, keys, {**identity.devices, device_id: device.public}, "device-added")
-    async with Session(folder, server, Signer(row.account, device_id, device, server.home)) as session:
-        await session.send_all([(ExtendIdentity(_record(record)), ()), *also])
-    identity = verify_chain([*signed_chain(row.chain), record])
     keyring = Keyring(row.account, kek, keys, device)
     folder.create(_profile(keyring, row.address, device_id, server, secret, params, wrapped))
+    signer = Signer(row.account, device_id, device, server.home)
+    try:
+        async with Session(folder, server, signer, row.address) as session:
+            await session.send_all([(ExtendIdentity(_record(record)), ()), *also])
+    except Refusal:
+        folder.forget()
+        raise
+    identity = verify_chain([*signed_chain(row.chain), record])
     return Account(row.account, row.address, fingerprint(identity), len(identity.devices))
 
 

@@ -70,7 +70,10 @@ class Bus:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._client.close()
+        try:
+            await self._client.close()
+        except OSError as error:  # the backend has gone away just now: all there is to say was said
+            log.debug("bus: %s", error)
 
     async def send(self, subject: str, command_id: str, data: bytes) -> Result:
         """Send a command until its result comes: the same bytes again and again have one effect.

@@ -19,21 +19,35 @@ from privity.crypto.invitation import (
 from privity.crypto.items import open_note, seal_note
 from privity.crypto.kem import Suite
 from privity.encoding import b64, digest, unb64
-from privity.errors import ForgedRecord, KeyMismatch, NotConnected
+from privity.errors import (
+    Ambiguous,
+    ForgedRecord,
+    IntegrityAlarm,
+    KeyMismatch,
+    Malformed,
+    NotConnected,
+    NotFound,
+    PrivityError,
+)
+from privity.messages.catalog import check_address
 from privity.messages.connections import ConfirmConnection, NoteConnection, RemoveConnection
 from privity.messages.views import AskConnections, ConnectionRow
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """What one side keeps about a connection, sealed under the KEK: the name for the other, and the pinned key.
+    """What one side keeps about a connection, sealed under the KEK: the name for the other, and the pins.
 
-    `secret` is the invitation's secret S as long as it is needed; before the inviter has checked an acceptance
-    there is no pin yet.
+    `connection` is the hash of both records, and so pins keys, accounts and safety number; before the inviter has
+    checked an acceptance there is none, but `offer`, the digest of the inviter's own record. `address` is the one
+    that the inviter wrote to, or the one that the accepted invitation is signed with: never what the backend says.
+    `secret` is the invitation's secret S as long as it is needed.
     """
 
     name: str = field(default="", repr=False)
     secret: str | None = field(default=None, repr=False)
+    offer: str | None = None
+    connection: str | None = None
     peer: str | None = None
     address: str | None = None
     head: str | None = None
@@ -62,6 +76,15 @@ class Connection:
     note: Note = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A thing that the backend serves and that does not hold, with what is wrong."""
+
+    id: str
+    peer: str
+    alarm: PrivityError
+
+
 def seal(keyring: Keyring, note: Note, invitation: str) -> bytes:
     """A note, sealed for one's own eyes and bound to the invitation that the connection comes from."""
     return seal_note(keyring.kek, json.dumps(asdict(note)).encode(), keyring.account, invitation)
@@ -72,9 +95,10 @@ def unseal(keyring: Keyring, blob: bytes, invitation: str) -> Note:
     return Note(**json.loads(open_note(keyring.kek, blob, keyring.account, invitation)))
 
 
-async def all_own(session: Session, keyring: Keyring) -> list[Connection]:
-    """Every connection; new acceptances are checked and confirmed on the way."""
-    return await _checked(session, keyring, await session.ask_all(AskConnections(), ConnectionRow))
+async def all_own(session: Session, keyring: Keyring) -> list[Connection | Broken]:
+    """Every connection; new acceptances are checked and confirmed on the way. One that lies does not hide the rest."""
+    found = await session.ask_all(AskConnections(), ConnectionRow)
+    return [await _try(session, keyring, row, found) for row in found.rows]
 
 
 async def show(session: Session, keyring: Keyring, id: str) -> Connection:
@@ -84,23 +108,31 @@ async def show(session: Session, keyring: Keyring, id: str) -> Connection:
         NotFound: there is none.
         ForgedRecord, KeyMismatch: what the backend serves is not what was pinned.
     """
-    ask = AskConnections(peer=id.lower(), limit=2) if "@" in id else AskConnections(id=id, limit=2)
-    found = await session.ask(ask, ConnectionRow)
-    found.one("connection", id)
-    return (await _checked(session, keyring, found))[0]
+    if "@" in id:
+        try:
+            return await with_person(session, keyring, id)
+        except NotConnected as error:
+            raise NotFound(error.message) from None
+    found = await session.ask(AskConnections(id=id, limit=2), ConnectionRow)
+    row = found.one("connection", id)
+    return await _check(session, keyring, row, found.blob(row.note))
 
 
 async def with_person(session: Session, keyring: Keyring, address: str) -> Connection:
-    """The connection with a person.
+    """The connection with a person, by the pinned address.
 
     Raises:
         NotConnected: there is none.
+        Ambiguous: there is more than one; name it by its id.
     """
-    found = await session.ask(AskConnections(peer=address.lower(), limit=2), ConnectionRow)
-    for connection in await _checked(session, keyring, found):
-        if connection.address == address.lower():
-            return connection
-    raise NotConnected(f"there is no connection with {address}")
+    address = check_address(address)
+    found = await session.ask_all(AskConnections(), ConnectionRow)
+    matching = [row for row in found.rows if _address(keyring, row, found) == address]
+    if not matching:
+        raise NotConnected(f"there is no connection with {address}")
+    if len(matching) > 1:
+        raise Ambiguous(f"there is more than one connection with {address}; give the connection's id")
+    return await _check(session, keyring, matching[0], found.blob(matching[0].note))
 
 
 async def verify(session: Session, keyring: Keyring, id: str, number: str | None = None) -> Connection:
@@ -114,19 +146,31 @@ async def verify(session: Session, keyring: Keyring, id: str, number: str | None
         raise KeyMismatch("The safety number is another one: somebody may stand between you.")
     note = replace(connection.note, verified=True)
     found = await session.ask(AskConnections(id=connection.connection), ConnectionRow)
-    await _keep(session, keyring, found.one("connection", id), note)
+    await _keep(session, keyring, found.one("connection", connection.connection), note)
     return replace(connection, verified=True, note=note)
 
 
-async def remove(session: Session, keyring: Keyring, id: str) -> Connection:
-    """End a connection and its shares, for both."""
-    connection = await show(session, keyring, id)
-    await session.send(RemoveConnection(connection.connection))
-    return replace(connection, status="removed")
+async def remove(session: Session, keyring: Keyring, id: str) -> str:
+    """End a connection and its shares, for both, whether or not the other side's part of it holds; its full id."""
+    if "@" in id:
+        connection = (await with_person(session, keyring, id)).connection
+    else:
+        connection = (await session.ask(AskConnections(id=id, limit=2), ConnectionRow)).one("connection", id).connection
+    await session.send(RemoveConnection(connection))
+    return connection
 
 
-async def _checked(session: Session, keyring: Keyring, found: Rows[ConnectionRow]) -> list[Connection]:
-    return [await _check(session, keyring, row, found.blob(row.note)) for row in found.rows]
+async def _try(
+    session: Session, keyring: Keyring, row: ConnectionRow, found: Rows[ConnectionRow]
+) -> Connection | Broken:
+    try:
+        return await _check(session, keyring, row, found.blob(row.note))
+    except (IntegrityAlarm, Malformed) as alarm:
+        return Broken(row.connection, row.peer_address, alarm)
+
+
+def _address(keyring: Keyring, row: ConnectionRow, found: Rows[ConnectionRow]) -> str | None:
+    return unseal(keyring, found.blob(row.note), row.invitation).address
 
 
 async def _check(session: Session, keyring: Keyring, row: ConnectionRow, blob: bytes) -> Connection:
@@ -135,13 +179,17 @@ async def _check(session: Session, keyring: Keyring, row: ConnectionRow, blob: b
     offer, acceptance = unb64(row.offer), unb64(row.acceptance)
     if connection_id(offer, acceptance) != row.connection:
         raise ForgedRecord("The backend served another connection's records.")
-    if note.peer is None:
+    if note.connection is None:
         note = await _confirm(session, keyring, row, note)
+    elif note.connection != row.connection:
+        raise KeyMismatch("The backend served another connection than the one that was pinned.")
     elif not row.inviter and row.confirmed and not note.confirmed:
         note = await _confirmed(session, keyring, row, note)
     identity = _pinned(row, note)
-    theirs = read_acceptance(acceptance) if row.inviter else read_invitation(offer)
     heads = read_invitation(offer), read_acceptance(acceptance)
+    own, theirs = heads if row.inviter else heads[::-1]
+    if (own.account, theirs.account, b64(theirs.public)) != (keyring.account, note.peer, note.public):
+        raise KeyMismatch("The connection's records are not between you and the person whom you pinned.")
     return Connection(
         connection=row.connection,
         peer=identity.account,
@@ -163,13 +211,16 @@ async def _check(session: Session, keyring: Keyring, row: ConnectionRow, blob: b
 async def _confirm(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> Note:
     """The inviter's third step: check the acceptance with S, pin it, forget S, tell the other."""
     offer, acceptance = unb64(row.offer), unb64(row.acceptance)
+    if not row.inviter or digest(offer) != note.offer:
+        raise ForgedRecord("The backend served another invitation than the one that was made.")
     secret = unb64(note.secret or "")
     mac = unb64(row.acceptance_mac) if row.acceptance_mac is not None else None
     checked = check_acceptance(secret, offer, acceptance, mac, signed_chain(row.peer_chain))
     pinned = Note(
         name=note.name,
+        connection=row.connection,
         peer=checked.acceptance.account,
-        address=checked.acceptance.address,
+        address=note.address,
         head=b64(checked.identity.head),
         public=b64(checked.acceptance.public),
         verified=checked.verified,

@@ -4,12 +4,11 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from privity.agent.accounts import signed_chain, verified
+from privity.agent.accounts import own, signed_chain
 from privity.agent.connections import Connection, Note, seal, show
 from privity.agent.keyring import Keyring
 from privity.agent.keys import ConnectionKey, new_connection_key, stored_connection_key
 from privity.agent.session import Session
-from privity.crypto.identity import Identity
 from privity.crypto.invitation import (
     Link,
     check_invitation,
@@ -31,8 +30,6 @@ from privity.messages.invitations import (
     InviteConnection,
 )
 from privity.messages.views import (
-    AccountRow,
-    AskAccount,
     AskInvitations,
     AskOffer,
     InvitationRow,
@@ -69,7 +66,7 @@ async def invite(
         InvitationExpired: `lifetime` is over before it began.
     """
     email = check_address(email)
-    own, address = await _self(session)
+    _, me = await own(session)
     used = await _key(session, keyring, key, suite)
     secret, inv = secrets.token_bytes(SECRET_BYTES), new_id()
     expires = datetime.now(UTC).replace(microsecond=0) + lifetime
@@ -79,15 +76,15 @@ async def invite(
         expires=expires.isoformat(),
         home=session.server.home,
         log_key=session.server.log_public,
-        account=own.account,
-        address=address,
-        head=own.head,
+        account=me.account,
+        address=session.address,
+        head=me.head,
         public=used.pair.public,
         suite=used.pair.suite,
         gen=GENERATION,
         identity=keyring.identity.sign,
     )
-    note = seal(keyring, Note(name=name, secret=b64(secret)), inv)
+    note = seal(keyring, Note(name=name, secret=b64(secret), address=email, offer=digest(message.record)), inv)
     command = InviteConnection(
         invitation=inv,
         email=email,
@@ -137,7 +134,7 @@ async def accept(
     """
     link = parse_link(text)
     offer = await _offer(session, link)
-    own, address = await _self(session)
+    _, me = await own(session)
     record, mac = unb64(offer.record), unb64(offer.mac)
     checked = check_invitation(
         record,
@@ -152,17 +149,19 @@ async def accept(
         link.secret,
         invitation_record=record,
         inv=link.inv,
-        account=own.account,
-        address=address,
-        head=own.head,
+        account=me.account,
+        address=session.address,
+        head=me.head,
         public=used.pair.public,
         suite=used.pair.suite,
         gen=GENERATION,
         identity=keyring.identity.sign,
     )
+    connection = connection_id(record, message.record)
     note = Note(
         name=name,
         secret=b64(link.secret) if link.secret else None,
+        connection=connection,
         peer=checked.invitation.account,
         address=checked.invitation.address,
         head=b64(checked.identity.head),
@@ -179,7 +178,7 @@ async def accept(
         note=digest(sealed),
     )
     await session.send_all([*used.storing, (command, (sealed,))])
-    return await show(session, keyring, connection_id(record, message.record))
+    return await show(session, keyring, connection)
 
 
 async def decline(session: Session, text: str) -> OfferRow:
@@ -199,11 +198,6 @@ async def _offer(session: Session, link: Link) -> OfferRow:
 
 def _token(link: Link) -> bytes:
     return invite_keys(link.secret, link.inv).token if link.secret else link.token or b""
-
-
-async def _self(session: Session) -> tuple[Identity, str]:
-    row = (await session.ask(AskAccount(), AccountRow)).one("account", session.account)
-    return verified(row.chain, session.account), row.address
 
 
 async def _key(session: Session, keyring: Keyring, id: str | None, suite: Suite) -> ConnectionKey:

@@ -41,11 +41,12 @@ def read_content(plaintext: bytes) -> Content:
         Malformed: whoever sealed it sealed something else.
     """
     try:
-        match json.loads(plaintext):
-            case {"label": str(label), "slots": dict(slots)} if all(isinstance(v, str) for v in slots.values()):
-                return Content(label, slots)
-    except ValueError:
-        pass
+        found = json.loads(plaintext)
+    except (ValueError, RecursionError):
+        found = None
+    match found:
+        case {"label": str(label), "slots": dict(slots)} if all(isinstance(v, str) for v in slots.values()):
+            return Content(label, slots)
     raise Malformed("the sealed content is no item")
 
 

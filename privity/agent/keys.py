@@ -39,10 +39,10 @@ async def stored_connection_key(session: Session, keyring: Keyring, id: str) -> 
         KeyNotFound: there is none.
         KeyMismatch: the public part that is served is not the private part's own.
     """
-    found = await session.ask(AskKeys(id=id, limit=2), KeyRow)
+    found = await session.ask(AskKeys(id=id, limit=2), KeyRow, fresh=True)
     if not found.rows:
         raise KeyNotFound(f"there is no keypair {id}")
-    row = found.one("keypair", id)
+    row = found.one("key", id)
     suite = Suite(row.suite)
     place = _place(keyring, row.key, suite)
     private = unwrap_key(keyring.kek, found.blob(row.private), labels.PURPOSE_CONNECTION_KEY, *place)

@@ -59,7 +59,7 @@ class ProfileFolder:
             return Profile(**{each.name: kept[each.name] for each in fields(Profile)})
         except FileNotFoundError:
             raise NoProfile(f"there is no account in {self.path}; make one or log in") from None
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise Malformed(f"the profile in {self.path} is damaged") from error
 
     def create(self, profile: Profile) -> None:
@@ -69,6 +69,8 @@ class ProfileFolder:
             ProfileExists: there is one already.
         """
         self.check_free()
+        for waiting in self.waiting():  # of an account that was never made here
+            self.answered(waiting.id)
         self.save(profile)
 
     def check_free(self) -> None:
@@ -93,11 +95,17 @@ class ProfileFolder:
 
     @property
     def position(self) -> int:
-        """The newest position that a result or an answer named: what is read must be at least as new."""
+        """The newest position that a result named: what is read must be at least as new.
+
+        Raises:
+            Malformed: the file was damaged.
+        """
         try:
             return int(json.loads((self.path / STATE).read_text())["position"])
         except FileNotFoundError:
             return 0
+        except (ValueError, KeyError, TypeError) as error:
+            raise Malformed(f"the profile in {self.path} is damaged: {STATE}") from error
 
     def reached(self, position: int) -> None:
         """Remember a newer position."""
@@ -114,9 +122,17 @@ class ProfileFolder:
         names = sorted(path.name for path in folder.glob("*") if "." not in path.name) if folder.exists() else []
         found = []
         for name in names:
-            subject, _, data = (folder / name).read_bytes().partition(b"\n")
+            try:
+                subject, _, data = (folder / name).read_bytes().partition(b"\n")
+            except FileNotFoundError:  # another process of this profile had it answered just now
+                continue
             found.append(Waiting(name, subject.decode(), data))
         return found
+
+    def set_aside(self, id: str) -> None:
+        """Keep a command that cannot be sent out of the way of the others, as `<id>.aside`."""
+        path = self.path / OUTBOX / id
+        path.replace(path.with_suffix(".aside"))
 
     def answered(self, id: str) -> None:
         """The command has its result."""
@@ -124,7 +140,8 @@ class ProfileFolder:
 
     def _write(self, name: str, data: bytes) -> None:
         path = self.path / name
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)  # the mode is not for the parents that it makes
+        path.parent.mkdir(exist_ok=True, mode=0o700)
         draft = path.with_name(f"{path.name}.{os.getpid()}.part")
         with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(data)

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Literal
 
 from privity.agent import connections, items
-from privity.agent.connections import Connection
+from privity.agent.connections import Broken, Connection
 from privity.agent.items import Content, read_content
 from privity.agent.keyring import Keyring
 from privity.agent.keys import stored_connection_key
@@ -21,7 +21,7 @@ from privity.crypto.sharing import (
     verify_share,
 )
 from privity.encoding import b64, digest, new_id, unb64
-from privity.errors import ForgedRecord, KeyMismatch, Unverified
+from privity.errors import ForgedRecord, IntegrityAlarm, KeyMismatch, Malformed, Unverified
 from privity.messages.shares import ClaimShare, CreateShare, RemoveShare
 from privity.messages.views import AskShares, ShareRow
 
@@ -101,8 +101,8 @@ async def create(session: Session, keyring: Keyring, item_id: str, address: str,
     return await show(session, keyring, share)
 
 
-async def all_of(session: Session, keyring: Keyring, direction: Direction = "all") -> list[Share]:
-    """Shares to me, from me, or both, each opened; a new one is claimed on the way."""
+async def all_of(session: Session, keyring: Keyring, direction: Direction = "all") -> list[Share | Broken]:
+    """Shares to me, from me, or both, each opened; a new one is claimed on the way. One that lies hides no other."""
     ask = AskShares(direction=direction)
     return await _opened(session, keyring, await session.ask_all(ask, ShareRow, fresh=direction != "outgoing"))
 
@@ -110,16 +110,19 @@ async def all_of(session: Session, keyring: Keyring, direction: Direction = "all
 async def show(session: Session, keyring: Keyring, id: str) -> Share:
     """A share by id or unique prefix."""
     found = await session.ask(AskShares(id=id, limit=2), ShareRow, fresh=True)
-    found.one("share", id)
-    return (await _opened(session, keyring, found))[0]
+    row = found.one("share", id)
+    connection = await connections.show(session, keyring, row.connection)
+    return await _open(session, keyring, row, found, connection)
 
 
 async def incoming_of_item(session: Session, keyring: Keyring, item_id: str) -> Share:
     """The newest share to me of an item, by the item's id or unique prefix."""
-    found = await session.ask_all(AskShares(item=item_id, direction="incoming"), ShareRow, fresh=True)
-    if len({row.item for row in found.rows}) != 1:
-        found.one("item", item_id)
-    return (await _opened(session, keyring, Rows(found.rows[-1:], found.sealed)))[0]
+    ask = AskShares(item=item_id, direction="incoming")
+    found = await session.ask_all(ask, ShareRow, fresh=True)
+    newest = {row.item: row for row in found.rows}
+    row = Rows(tuple(newest.values()), found.sealed).one("item", item_id)
+    connection = await connections.show(session, keyring, row.connection)
+    return await _open(session, keyring, row, found, connection)
 
 
 async def remove(session: Session, id: str) -> str:
@@ -129,13 +132,17 @@ async def remove(session: Session, id: str) -> str:
     return row.share
 
 
-async def _opened(session: Session, keyring: Keyring, found: Rows[ShareRow]) -> list[Share]:
+async def _opened(session: Session, keyring: Keyring, found: Rows[ShareRow]) -> list[Share | Broken]:
     known: dict[str, Connection] = {}
-    shares = []
+    shares: list[Share | Broken] = []
     for row in found.rows:
-        if row.connection not in known:
-            known[row.connection] = await connections.show(session, keyring, row.connection)
-        shares.append(await _open(session, keyring, row, found, known[row.connection]))
+        try:
+            if row.connection not in known:
+                known[row.connection] = await connections.show(session, keyring, row.connection)
+            shares.append(await _open(session, keyring, row, found, known[row.connection]))
+        except (IntegrityAlarm, Malformed) as alarm:
+            peer = row.owner_address if row.owner != keyring.account else row.recipient_address
+            shares.append(Broken(row.share, peer, alarm))
     return shares
 
 

@@ -82,13 +82,7 @@ def change_passphrase(ctx: typer.Context) -> None:
 @app.command()
 def logout(ctx: typer.Context) -> None:
     """End this device's access, and take the account off it."""
-
-    async def work(session: Session, keyring: Keyring, profile: Profile) -> accounts.Account:
-        shown = await accounts.show(session)
-        await accounts.logout(session, keyring, profile)
-        return shown
-
-    context(ctx).show(_row(with_session(ctx, work)))
+    context(ctx).show(_row(with_session(ctx, accounts.logout)))
 
 
 def _row(account: accounts.Account) -> dict[str, object]:

@@ -1,11 +1,12 @@
 """`privity connection`: the people whom you share with."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from privity.agent import connections
-from privity.agent.connections import Connection
+from privity.agent.connections import Broken, Connection
 from privity.cli.context import Row, context, with_session
 
 app = typer.Typer(help="Connections: people whose keys you know.", no_args_is_help=True)
@@ -20,8 +21,9 @@ ConnectionArgument = Annotated[
 def list_(ctx: typer.Context) -> None:
     """Everybody whom you are connected with."""
     found = with_session(ctx, lambda session, keyring, _: connections.all_own(session, keyring))
-    rows = [connection_row(each) for each in found]
+    rows = [_broken_row(each) if isinstance(each, Broken) else connection_row(each) for each in found]
     context(ctx).show_all(rows, COLUMNS, "No connections. Invite somebody: privity invite EMAIL")
+    raise_broken(found)
 
 
 @app.command()
@@ -42,6 +44,7 @@ def verify(
         found = with_session(ctx, lambda session, keyring, _: connections.show(session, keyring, connection))
         typer.echo(f"Your safety number with {found.address}: {found.safety_number}", err=True)
         typer.confirm("Does the other see the same number?", abort=True, err=True)
+        connection, number = found.connection, found.safety_number
     found = with_session(ctx, lambda session, keyring, _: connections.verify(session, keyring, connection, number))
     context(ctx).show(connection_row(found))
 
@@ -49,8 +52,21 @@ def verify(
 @app.command()
 def rm(ctx: typer.Context, connection: ConnectionArgument) -> None:
     """End a connection and all its shares, for both of you."""
-    found = with_session(ctx, lambda session, keyring, _: connections.remove(session, keyring, connection))
-    context(ctx).show(connection_row(found))
+    ended = with_session(ctx, lambda session, keyring, _: connections.remove(session, keyring, connection))
+    row = {"connection": ended, "peer": None, "name": None, "status": "removed"}
+    context(ctx).show({**row, "verified": False, "safety_number": None})
+
+
+def raise_broken(found: Sequence[object]) -> None:
+    """After all was shown: raise the alarm of the first thing that does not hold, if there is one."""
+    for each in found:
+        if isinstance(each, Broken):
+            raise each.alarm
+
+
+def _broken_row(broken: Broken) -> Row:
+    row = {"connection": broken.id, "peer": broken.peer, "name": None, "status": f"broken: {broken.alarm.code}"}
+    return {**row, "verified": False, "safety_number": None}
 
 
 def connection_row(connection: Connection) -> Row:

@@ -1,13 +1,17 @@
 """`privity item`: keeping private items, and seeing those that others share with you."""
 
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
 
 from privity.agent import connections, items, shares
+from privity.agent.connections import Broken
 from privity.agent.keyring import Keyring
 from privity.agent.profile import Profile
 from privity.agent.session import Session
+from privity.agent.shares import Share
+from privity.cli.connections import raise_broken
 from privity.cli.context import Row, context, with_session
 from privity.errors import NotFound
 
@@ -46,20 +50,21 @@ def list_(
 ) -> None:
     """Your items and those shared with you; the filters work together."""
 
-    async def work(session: Session, keyring: Keyring, profile: Profile) -> list[Row]:
+    async def work(session: Session, keyring: Keyring, profile: Profile) -> tuple[list[Row], list[Share | Broken]]:
         rows: list[Row] = []
+        incoming: list[Share | Broken] = []
         if not received or own:
             over = await connections.with_person(session, keyring, shared_with) if shared_with else None
             found = await items.all_own(session, keyring, over.connection if over else None)
             rows += [own_row(each, profile) for each in found]
         if (not own or received) and not shared_with:
-            rows += _received(await shares.all_of(session, keyring, "incoming"))
-        return rows
+            incoming = await shares.all_of(session, keyring, "incoming")
+        return rows + _received(incoming), incoming
 
+    rows, incoming = with_session(ctx, work)
     columns = ("item", "label", "own", "owner", "version")
-    context(ctx).show_all(
-        with_session(ctx, work), columns, "No items. Keep one: privity item add LABEL --set NAME=VALUE"
-    )
+    context(ctx).show_all(rows, columns, "No items. Keep one: privity item add LABEL --set NAME=VALUE")
+    raise_broken(incoming)
 
 
 @app.command()
@@ -100,8 +105,8 @@ def own_row(item: items.Item, profile: Profile) -> Row:
     }
 
 
-def _received(found: list[shares.Share]) -> list[Row]:
-    newest = {share.item: share for share in found}
+def _received(found: Sequence[Share | Broken]) -> list[Row]:
+    newest = {share.item: share for share in found if isinstance(share, Share)}
     return [
         {
             "item": share.item,

@@ -5,7 +5,9 @@ from typing import Annotated
 import typer
 
 from privity.agent import shares
+from privity.agent.connections import Broken
 from privity.agent.shares import Direction, Share
+from privity.cli.connections import raise_broken
 from privity.cli.context import Row, context, with_session
 
 app = typer.Typer(help="Shares: what you give, and what you are given.", no_args_is_help=True)
@@ -40,7 +42,9 @@ def list_(
     """All that is shared with you and by you, and with whom."""
     direction: Direction = "all" if incoming == outgoing else "incoming" if incoming else "outgoing"
     found = with_session(ctx, lambda session, keyring, _: shares.all_of(session, keyring, direction))
-    context(ctx).show_all([_row(each) for each in found], COLUMNS, "No shares.")
+    rows = [_broken_row(each) if isinstance(each, Broken) else _row(each) for each in found]
+    context(ctx).show_all(rows, COLUMNS, "No shares.")
+    raise_broken(found)
 
 
 @app.command()
@@ -55,6 +59,11 @@ def rm(ctx: typer.Context, share: ShareArgument) -> None:
     """End a share, for both of you. What was read cannot be unread."""
     ended = with_session(ctx, lambda session, _, __: shares.remove(session, share))
     context(ctx).show({"share": ended, "status": "removed"})
+
+
+def _broken_row(broken: Broken) -> Row:
+    row = {"share": broken.id, "label": None, "from": broken.peer, "to": broken.peer, "expires": None}
+    return {**row, "status": f"broken: {broken.alarm.code}"}
 
 
 def _row(share: Share) -> Row:

@@ -82,8 +82,3 @@ def read_recorded(name: str, data: bytes) -> Recorded[Event]:
         return _codec(type_).validate_json(data)
     except ValidationError as error:
         raise Malformed(f"{name}: {explain(error)}") from None
-
-
-def event_name(stored_name: str) -> str:
-    """The name without its version: `share-created.v1` is `share-created`."""
-    return stored_name.partition(".")[0]

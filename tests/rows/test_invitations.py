@@ -19,6 +19,8 @@ from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as SmtpSession
 
 from privity.agent import connections, invitations, items, shares
+from privity.agent.accounts import verified
+from privity.agent.connections import Broken, Connection
 from privity.agent.keys import new_connection_key
 from privity.agent.session import Session
 from privity.crypto.invitation import invite_keys, make_invitation, parse_link
@@ -32,6 +34,7 @@ from privity.errors import (
     KeyMismatch,
     Malformed,
     NotFound,
+    Refusal,
     Unverified,
 )
 from privity.messages.base import Command
@@ -312,7 +315,7 @@ async def test_m7_an_acceptance_is_bound_to_both_keys_and_both_people(
         await send(bob, [(replace(command, key=second.id), sealed)])
     with pytest.raises(Malformed, match="another invitation"):
         await send(bob, [(replace(command, record=for_other.record), sealed)])
-    with pytest.raises(ForgedRecord):
+    with pytest.raises(Refusal, match="another identity"):
         await send(eve, [(command, sealed)])
     await send(bob, [(command, sealed)])
 
@@ -434,7 +437,7 @@ async def test_m8_an_invitation_that_the_backend_swapped_is_noticed_by_who_has_t
 
 async def _identity(session: Session) -> Any:
     row = (await session.ask(AskAccount(), AccountRow)).rows[0]
-    return invitations.verified(row.chain, session.account)
+    return verified(row.chain, session.account)
 
 
 async def test_m8_an_acceptance_whose_mac_was_changed_is_an_alarm_and_one_without_it_is_not_verified(
@@ -445,12 +448,15 @@ async def test_m8_an_acceptance_whose_mac_was_changed_is_an_alarm_and_one_withou
     with monkeypatch.context() as patch:
         lie(patch, "connections", lambda rows: rows[0].update(acceptance_mac=b64(bytes(32))))
         async with ann.session() as (session, keyring):
-            with pytest.raises(ForgedRecord):
-                await connections.all_own(session, keyring)
+            [shown] = await connections.all_own(session, keyring)
+            assert isinstance(shown, Broken)
+            assert isinstance(shown.alarm, ForgedRecord)
     with monkeypatch.context() as patch:
         lie(patch, "connections", lambda rows: rows[0].update(acceptance_mac=None))
         async with ann.session() as (session, keyring):
-            assert [each.verified for each in await connections.all_own(session, keyring)] == [False]
+            [shown] = await connections.all_own(session, keyring)
+            assert isinstance(shown, Connection)
+            assert not shown.verified
 
 
 async def test_m8_a_key_that_the_backend_swapped_later_is_an_alarm(

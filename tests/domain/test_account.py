@@ -1,0 +1,68 @@
+"""Decisions about accounts and addresses."""
+
+import pytest
+
+from privity.errors import AddressTaken, AlreadyExists, BadSignature, NotFound, StaleChain
+from privity.messages.accounts import (
+    AccountRegistered,
+    AddressClaimed,
+    ChangePassphrase,
+    ExtendIdentity,
+    IdentityExtended,
+    Kdf,
+    PassphraseChanged,
+    RegisterAccount,
+)
+from privity.messages.base import Command
+from tests.domain.deciding import given
+from tests.examples import ANN, BOB, example, identity, raw, sealed, short_id
+
+REGISTERED = (example(AddressClaimed), example(AccountRegistered))
+
+
+def test_registering_claims_the_address_and_makes_the_account() -> None:
+    given().when(example(RegisterAccount), by=ANN, head=identity("ann")).then(*REGISTERED)
+
+
+def test_an_account_is_registered_once() -> None:
+    given(*REGISTERED).when(example(RegisterAccount), by=ANN, head=identity("ann")).then(AlreadyExists)
+    other = example(RegisterAccount, address="ann2@localhost")
+    given(*REGISTERED).when(other, by=ANN, head=identity("ann")).then(AlreadyExists)
+
+
+def test_an_address_belongs_to_one_account() -> None:
+    bob = given(*REGISTERED).when(example(RegisterAccount), by=BOB, head=identity("bob"))
+    bob.then(AddressTaken("ann@localhost belongs to another account"))
+
+
+@pytest.mark.parametrize("head", [None, identity("ann", 1, short_id("another device"))], ids=["no chain", "without it"])
+def test_the_chain_has_to_name_the_device_that_registers(head: object) -> None:
+    given().when(example(RegisterAccount), by=ANN, head=head).then(BadSignature)
+
+
+def test_the_identity_is_extended_record_by_record() -> None:
+    second, third = identity("ann", 2), identity("ann", 3, short_id("ann's device"), short_id("ann's phone"))
+    after = given(*REGISTERED).when(example(ExtendIdentity), by=ANN, head=second)
+    after = after.then(example(IdentityExtended, head=second)).when(example(ExtendIdentity), by=ANN, head=third)
+    after.then(example(IdentityExtended, head=third))
+
+
+@pytest.mark.parametrize("n", [0, 1, 3])
+def test_a_record_that_does_not_follow_the_newest_is_stale(n: int) -> None:
+    given(*REGISTERED).when(example(ExtendIdentity), by=ANN, head=identity("ann", n)).then(StaleChain)
+
+
+def test_without_a_verified_record_the_chain_stays() -> None:
+    given(*REGISTERED).when(example(ExtendIdentity), by=ANN, head=None).then(StaleChain)
+
+
+def test_a_new_passphrase_changes_login_cost_and_wrap() -> None:
+    changed = {"login": raw("new login"), "kdf": Kdf(128 * 1024, 4, 4), "kek": sealed("new wrap")}
+    decided = given(*REGISTERED).when(example(ChangePassphrase, **changed), by=ANN)
+    decided.then(example(PassphraseChanged, **changed))
+
+
+@pytest.mark.parametrize("command", [example(ExtendIdentity), example(ChangePassphrase)], ids=lambda c: c.subject)
+def test_there_is_nothing_to_change_before_the_account_exists(command: Command) -> None:
+    given().when(command, by=ANN, head=identity("ann", 2)).then(NotFound)
+    given(*REGISTERED).when(command, by=BOB, head=identity("bob", 2)).then(NotFound)

@@ -1,0 +1,147 @@
+"""One example of every actor, command and event, so that no test invents data: `example(ItemEdited, version=2)`."""
+
+from dataclasses import fields
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from domain.facts import Actor
+from privity.encoding import b32, b64, digest, sha256
+from privity.messages.accounts import IdentityHead, Kdf
+from privity.messages.base import Command, Event
+from privity.messages.connections import Side
+from privity.messages.fields import SignedRecord
+from privity.messages.recorded import Meta
+
+M = TypeVar("M", bound=Command | Event)
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LATER = NOW + timedelta(days=14)
+
+
+def long_id(name: str) -> str:
+    """An account's or connection's id: 52 characters."""
+    return b32(sha256(name.encode()))
+
+
+def short_id(name: str) -> str:
+    """Any other id: 26 characters."""
+    return b32(sha256(name.encode())[:16])
+
+
+def sealed(name: str) -> str:
+    """The digest of a sealed object."""
+    return digest(name.encode())
+
+
+def raw(name: str) -> str:
+    """Some bytes as messages carry them."""
+    return b64(name.encode())
+
+
+def actor(name: str, at: datetime = NOW) -> Actor:
+    """Somebody on their first device."""
+    return Actor(long_id(name), short_id(f"{name}'s device"), at)
+
+
+def identity(name: str, n: int = 1, *devices: str) -> IdentityHead:
+    """What somebody's chain says at record `n`."""
+    keys = {device: raw(f"key of {device}") for device in devices or (short_id(f"{name}'s device"),)}
+    return IdentityHead(
+        n=n,
+        head=sealed(f"{name}'s record {n}"),
+        sign=raw(f"{name}'s sign"),
+        seal=raw(f"{name}'s seal"),
+        seal_suite="MLKEM768_X25519",
+        recovery=raw(f"{name}'s recovery"),
+        devices=keys,
+    )
+
+
+def side(name: str) -> Side:
+    """Somebody's side of a connection."""
+    return Side(
+        account=long_id(name),
+        address=f"{name}@localhost",
+        key=short_id(f"{name}'s key"),
+        public=raw(f"{name}'s public"),
+        note=sealed(f"{name}'s note"),
+    )
+
+
+ANN, BOB, EVE = actor("ann"), actor("bob"), actor("eve")
+
+RECORD = SignedRecord(raw("record"), (raw("signature"), raw("second signature")))
+
+SPECIAL: dict[str, dict[str, Any]] = {
+    "ConfirmConnection": {"acceptance": sealed("acceptance")},
+    "AddressClaimed": {"token": sealed("ann@localhost")},
+    "AcceptInvitation": {"key": short_id("bob's key"), "record": raw("acceptance"), "note": sealed("bob's note")},
+    "InviteConnection": {"record": raw("offer"), "mac": raw("offer mac"), "note": sealed("ann's note")},
+    "ConnectionInvited": {"record": raw("offer"), "mac": raw("offer mac"), "note": sealed("ann's note")},
+    "ConnectionEstablished": {"inviter": side("ann"), "acceptor": side("bob")},
+    "InvitationAccepted": {"by": BOB.account},
+    "InvitationDeclined": {"by": BOB.account},
+    "ItemEdited": {"version": 2},
+    "EditItem": {"version": 2},
+}
+"""Where a field of one message stands for something else than it mostly does."""
+
+COMMON: dict[str, Any] = {
+    "acceptance": raw("acceptance"),
+    "acceptance_mac": raw("mac"),
+    "acceptor": BOB.account,
+    "account": ANN.account,
+    "address": "ann@localhost",
+    "by": ANN.account,
+    "chain": (RECORD, RECORD),
+    "connection": long_id("connection"),
+    "content": sealed("content"),
+    "email": "bob@localhost",
+    "expires": LATER,
+    "head": identity("ann"),
+    "identity": sealed("identity"),
+    "invitation": short_id("invitation"),
+    "inviter": ANN.account,
+    "item": short_id("item"),
+    "kdf": Kdf(64 * 1024, 3, 4),
+    "kek": sealed("kek"),
+    "kek_recovery": sealed("kek for recovery"),
+    "key": short_id("ann's key"),
+    "login": raw("login"),
+    "mac": raw("mac"),
+    "manifest": raw("manifest"),
+    "note": sealed("note"),
+    "offer": raw("offer"),
+    "offer_mac": raw("offer mac"),
+    "owner": ANN.account,
+    "owner_wrap": sealed("owner's wrap"),
+    "pair": sealed("pair"),
+    "private": sealed("private"),
+    "public": raw("ann's public"),
+    "recipient": BOB.account,
+    "recipient_key": short_id("bob's key"),
+    "recipient_wrap": sealed("recipient's wrap"),
+    "record": RECORD,
+    "recovery_login": raw("recovery login"),
+    "share": short_id("share"),
+    "signature": raw("signature"),
+    "space": short_id("space"),
+    "suite": "MLKEM768_X25519",
+    "token": raw("token"),
+    "token_hash": sealed("token"),
+    "version": 1,
+    "wrap": sealed("wrap"),
+    "wraps": {ANN.account: sealed("owner's wrap"), BOB.account: sealed("recipient's wrap")},
+}
+"""Ann owns, invites and shares; Bob is invited and reads."""
+
+
+def example(type_: type[M], **changes: Any) -> M:
+    """The message of that type, with some fields changed."""
+    given = COMMON | SPECIAL.get(type_.__name__, {}) | changes
+    return type_(**{field.name: given[field.name] for field in fields(type_)} | changes)
+
+
+def meta(by: Actor = ANN) -> Meta:
+    """Where an event comes from."""
+    return Meta("019ca000-0000-7000-8000-000000000000", sealed("command"), by.account, by.device, by.at)

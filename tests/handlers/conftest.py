@@ -1,0 +1,78 @@
+"""A committer in this process, on a real store of each kind, with a clock that the test moves."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from handlers.committer import Committer
+from infra.store import EventStore, open_store
+from tests.examples import NOW
+from tests.handlers.people import HOME, Citizen
+
+MakeCommitter = Callable[[], Committer]
+
+
+class Clock:
+    """What time it is."""
+
+    def __init__(self) -> None:
+        self.now = NOW
+
+    def __call__(self) -> datetime:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def store_url(tmp_path: Path) -> str:
+    """SQLite, unless a test asks for both."""
+    return f"sqlite:///{tmp_path}/own.db"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def each_store_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/store.db"
+    return str(request.getfixturevalue("postgres_url"))
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[EventStore]:
+    with closing(open_store(store_url)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def committer(store: EventStore, clock: Clock) -> Committer:
+    return Committer(store, HOME, clock)
+
+
+@pytest.fixture
+def workers(each_store_url: str, clock: Clock) -> Iterator[MakeCommitter]:
+    """Makes committers as separate workers have them: each with a store and a cache of its own."""
+    with ExitStack() as stack:
+        yield lambda: Committer(stack.enter_context(closing(open_store(each_store_url))), HOME, clock)
+
+
+@pytest.fixture
+def ann(committer: Committer) -> Citizen:
+    """Somebody with an account."""
+    citizen = Citizen("ann@localhost")
+    committer.process([citizen.registers()])
+    return citizen
+
+
+@pytest.fixture
+def eve(committer: Committer) -> Citizen:
+    """Somebody else with an account."""
+    citizen = Citizen("eve@localhost")
+    committer.process([citizen.registers()])
+    return citizen

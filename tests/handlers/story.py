@@ -1,0 +1,56 @@
+"""A whole story in signed commands: every kind of event happens, and some things are still there at its end."""
+
+from dataclasses import dataclass
+
+from handlers.opening import Delivery
+from privity.crypto.signing import SigningKey
+from privity.encoding import digest, new_id
+from privity.messages.accounts import ChangePassphrase, Kdf
+from privity.messages.connections import NoteConnection, RemoveConnection
+from privity.messages.invitations import CancelInvitation, DeclineInvitation
+from privity.messages.items import RemoveItem
+from privity.messages.shares import RemoveShare
+from tests.examples import raw
+from tests.handlers.people import Citizen, Invitation, Shared
+
+
+@dataclass(frozen=True)
+class Story:
+    """What is told, by whom, and what still stands when it is over."""
+
+    ann: Citizen
+    bob: Citizen
+    eve: Citizen
+    invitation: Invitation
+    share: Shared
+    items: list[str]
+    deliveries: list[Delivery]
+
+
+def tell() -> Story:
+    """Ann, Bob and Eve: Bob has a share of Ann's when all is told, and what was between Ann and Eve has ended."""
+    ann, bob, eve = (Citizen(f"{name}@localhost") for name in ("ann", "bob", "eve"))
+    told = [ann.registers(), bob.registers(), eve.registers()]
+    told.append(ann.extends({ann.device_id: ann.device.public, new_id(): SigningKey.generate().public}))
+    new_kek = b"a new wrap of ann's kek"
+    told.append(ann.says(ChangePassphrase(raw("new"), Kdf(64 * 1024, 4, 4), digest(new_kek)), new_kek))
+    for each in (ann, bob, eve):
+        told += each.stores_key()
+    items = sorted(new_id() for _ in range(5))
+    told += [ann.adds(item) for item in items]
+    told.append(ann.adds(items[0], version=2))
+
+    invitation = ann.invites(bob.address)
+    told += [invitation.sent(), invitation.accepted(bob), invitation.confirmed()]
+    told.append(bob.says(NoteConnection(invitation.connection, digest(b"bob's note")), b"bob's note"))
+    share, ended = invitation.shares(ann, bob, items[0], 2), invitation.shares(ann, bob, items[1])
+    told += [share.created(), share.claimed(), ended.created(), bob.says(RemoveShare(ended.id))]
+
+    with_eve, cancelled, declined = ann.invites(eve.address), ann.invites("x@localhost"), ann.invites(eve.address)
+    told += [with_eve.sent(), cancelled.sent(), declined.sent(), with_eve.accepted(eve), with_eve.confirmed()]
+    told.append(ann.says(CancelInvitation(cancelled.id)))
+    told.append(eve.says(DeclineInvitation(declined.id, declined.token)))
+    told.append(with_eve.shares(ann, eve, items[2]).created())
+    told.append(eve.says(RemoveConnection(with_eve.connection)))
+    told.append(ann.says(RemoveItem(items[4])))
+    return Story(ann, bob, eve, invitation, share, items[:4], told)

@@ -1,0 +1,136 @@
+"""The published language: every command and event comes back from its bytes, and nothing else is taken."""
+
+import json
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from privity.errors import Malformed, UnknownCommand
+from privity.messages.base import Command, Event
+from privity.messages.catalog import COMMANDS, EVENTS, command_codec, read_command, sealed_fields, sealed_of
+from privity.messages.envelope import CommandEnvelope, command_envelope
+from privity.messages.recorded import Meta, Recorded, read_recorded, write_recorded
+from tests.examples import example, meta, sealed
+from tests.strategies import messages
+
+EVERY_COMMAND = pytest.mark.parametrize("type_", COMMANDS.values(), ids=lambda type_: type_.__name__)
+EVERY_EVENT = pytest.mark.parametrize("type_", EVENTS.values(), ids=lambda type_: type_.__name__)
+SOME = settings(
+    max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+)  # shrinking is slow
+
+
+def body(command: Command) -> dict[str, Any]:
+    """A command as it lies in an envelope."""
+    return command_codec(type(command)).dump_python(command, mode="json")
+
+
+@EVERY_COMMAND
+def test_a_command_comes_back_from_its_envelope(type_: type[Command]) -> None:
+    @SOME
+    @given(messages(type_), messages(CommandEnvelope))
+    def law(command: Command, around: CommandEnvelope) -> None:
+        text = json.dumps(json.loads(command_envelope.dump_json(around)) | {"body": body(command)})
+        read = command_envelope.validate_json(text)
+        assert read_command(type_.subject, read.body) == command
+
+    law()
+
+
+@EVERY_EVENT
+def test_an_event_comes_back_from_its_bytes_and_they_stay_the_same(type_: type[Event]) -> None:
+    @SOME
+    @given(messages(type_), messages(Meta))
+    def law(event: Event, origin: Meta) -> None:
+        data = write_recorded(event, origin)
+        read = read_recorded(type_.name, data)
+        assert read == Recorded(event, origin)
+        assert write_recorded(read.event, read.meta) == data
+
+    law()
+
+
+@EVERY_COMMAND
+def test_a_command_has_every_field_and_no_other(type_: type[Command]) -> None:
+    whole = body(example(type_))
+    for name in whole:
+        with pytest.raises(Malformed, match=name):
+            read_command(type_.subject, {key: value for key, value in whole.items() if key != name})
+    with pytest.raises(Malformed, match="more"):
+        read_command(type_.subject, whole | {"more": 1})
+
+
+@EVERY_EVENT
+def test_a_recorded_event_has_every_field_and_no_other(type_: type[Event]) -> None:
+    whole = json.loads(write_recorded(example(type_), meta()))
+    for name in whole["event"]:
+        less = {key: value for key, value in whole["event"].items() if key != name}
+        with pytest.raises(Malformed, match=name):
+            read_recorded(type_.name, json.dumps(whole | {"event": less}).encode())
+    with pytest.raises(Malformed, match="more"):
+        read_recorded(type_.name, json.dumps(whole | {"event": whole["event"] | {"more": 1}}).encode())
+
+
+def test_an_unknown_event_raises_and_does_not_vanish() -> None:
+    data = write_recorded(example(EVENTS["item-added"]), meta())
+    for name in ("item-lost", "", "item-added.v1"):
+        with pytest.raises(Malformed, match="there is no event"):
+            read_recorded(name, data)
+
+
+def test_an_unknown_command_is_named() -> None:
+    with pytest.raises(UnknownCommand, match=r"there is no command items\.lose"):
+        read_command("items.lose", {})
+
+
+@given(st.binary(max_size=60))
+def test_foreign_bytes_are_no_event(data: bytes) -> None:
+    with pytest.raises(Malformed):
+        read_recorded("item-added", data)
+
+
+def test_a_mistake_is_told_in_one_line_without_the_value() -> None:
+    with pytest.raises(Malformed) as caught:
+        read_command("items.remove", {"item": "CANARY in the wrong place"})
+    assert caught.value.message.startswith("item: ")
+    assert "CANARY" not in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["a\r\nNats-Rollup: all", "\x1b[31m", "x" * 5000, "é\u202e\ud800"], ids=ascii)
+def test_a_field_that_somebody_made_up_is_told_as_plain_short_text(name: str) -> None:
+    """It goes into logs and into the headers of parked messages."""
+    with pytest.raises(Malformed) as caught:
+        read_command("items.remove", {"item": example(COMMANDS["items.remove"]).item, name: 1})  # type: ignore[attr-defined]
+    assert caught.value.message.isascii()
+    assert caught.value.message.isprintable()
+    assert len(caught.value.message) < 250
+
+
+def test_the_sealed_objects_of_a_message_are_the_fields_that_say_so() -> None:
+    share, opened = example(COMMANDS["shares.create"]), example(EVENTS["encryption-space-opened"])
+    assert sealed_fields(type(share)) == ("content", "owner_wrap", "recipient_wrap")
+    assert list(sealed_of(share)) == [sealed("content"), sealed("owner's wrap"), sealed("recipient's wrap")]
+    assert dict.fromkeys(sealed_of(opened)) == dict.fromkeys([sealed("owner's wrap"), sealed("recipient's wrap")])
+    assert not list(sealed_of(example(COMMANDS["items.remove"])))
+
+
+def test_names_and_subjects_are_the_languages_own() -> None:
+    for subject, command in COMMANDS.items():
+        assert subject.count(".") == 1
+        assert command.__doc__
+    for name, event in EVENTS.items():
+        assert event.name == name
+        assert example(event).stream == f"{event.kind}-{getattr(example(event), event.id_field)}"
+    assert len({command.__name__ for command in COMMANDS.values()} | {event.__name__ for event in EVENTS.values()}) == (
+        len(COMMANDS) + len(EVENTS)
+    )
+
+
+def test_what_is_frozen_stays() -> None:
+    for type_ in (*COMMANDS.values(), *EVENTS.values()):
+        message = example(type_)
+        with pytest.raises(AttributeError):
+            setattr(message, fields(message)[0].name, None)
