@@ -1,5 +1,6 @@
 """`privity invite`, `invitation`, `accept` and `decline`: how two people come to a connection."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -16,7 +17,13 @@ COLUMNS = ("invitation", "email", "from", "status", "expires")
 NameOption = Annotated[str, typer.Option(help="Your own name for the other; nobody else can read it.")]
 KeyOption = Annotated[str | None, typer.Option(metavar="KEY", help="Reuse a stored keypair, by id.")]
 SuiteOption = Annotated[Suite, typer.Option(help="The kind of keypair that is made.")]
-LinkArgument = Annotated[str, typer.Argument(help="The invitation's link; quote it.")]
+LinkArgument = Annotated[
+    str,
+    typer.Argument(
+        help="The invitation's link; quote it. With - it is read from stdin: other people of this "
+        "machine can see a command's arguments, and the link holds a secret."
+    ),
+]
 InvitationArgument = Annotated[str, typer.Argument(help="The invitation's id, or its beginning.")]
 
 
@@ -46,7 +53,7 @@ def accept(
     """Accept an invitation."""
     made = with_session(
         ctx,
-        lambda session, keyring, _: invitations.accept(session, keyring, link, name=name, key=key, suite=suite),
+        lambda session, keyring, _: invitations.accept(session, keyring, _link(link), name=name, key=key, suite=suite),
     )
     hint = (
         ""
@@ -58,7 +65,7 @@ def accept(
 
 def decline(ctx: typer.Context, link: LinkArgument) -> None:
     """Say no to an invitation."""
-    offer = with_session(ctx, lambda session, _, __: invitations.decline(session, link))
+    offer = with_session(ctx, lambda session, _, __: invitations.decline(session, _link(link)))
     context(ctx).show(
         {"connection": None, "peer": offer.inviter_address, "verified": False, "invitation": offer.invitation}
     )
@@ -81,6 +88,10 @@ def show(ctx: typer.Context, invitation: InvitationArgument) -> None:
 def cancel(ctx: typer.Context, invitation: InvitationArgument) -> None:
     """Take an invitation back."""
     context(ctx).show(_row(with_session(ctx, lambda session, _, __: invitations.cancel(session, invitation))))
+
+
+def _link(text: str) -> str:
+    return sys.stdin.readline() if text == "-" else text
 
 
 def _row(row: InvitationRow) -> Row:
