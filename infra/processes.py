@@ -22,6 +22,7 @@ LOG_FILES = 3
 STOP_TIMEOUT = 10.0
 PAUSE = 0.05
 CLOSE_TIMEOUT = 5.0
+CANCEL_AGAIN = 0.05
 
 
 def stop_on_signals() -> asyncio.Event:
@@ -139,9 +140,14 @@ def _taken(descriptor: int) -> bool:
 
 
 async def cancel(*tasks: asyncio.Task[Any]) -> None:
-    """Cancel tasks and wait for their ends; what one of them failed with before is not raised again."""
-    for task in tasks:
-        task.cancel()
+    """Cancel tasks and wait for their ends; what one of them failed with before is not raised again.
+
+    Again and again: nats-py turns some cancellations into errors of its own, and the loop around them goes on.
+    """
+    while running := [task for task in tasks if not task.done()]:
+        for task in running:
+            task.cancel()
+        await asyncio.wait(running, timeout=CANCEL_AGAIN)
     await asyncio.gather(*tasks, return_exceptions=True)
 
 

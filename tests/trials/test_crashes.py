@@ -184,6 +184,21 @@ async def test_a_clean_stop_leaves_with_0_and_no_process_behind(own_backend: Run
     assert "Traceback" not in (own_backend.data / "up.stderr").read_text()
 
 
+async def test_a_clean_stop_under_load_leaves_with_0_and_loses_nothing(
+    own_backend: RunningHome, tmp_path: Path
+) -> None:
+    load = await load_on(own_backend, tmp_path)
+    async with load.running():
+        for _ in range(2):
+            await load.more(100)
+            pids = [own_backend.pid, *helpers(own_backend).values()]
+            async with asyncio.timeout(20):
+                assert await asyncio.to_thread(own_backend.stop) == 0
+            assert [pid for pid in pids if alive(pid)] == []
+            await asyncio.to_thread(own_backend.start)
+    await assert_nothing_lost(own_backend, load.results)
+
+
 @pytest.mark.parametrize("victim", ["projections", "nats-server"])
 async def test_what_is_killed_beside_up_is_started_again_by_it(
     own_backend: RunningHome, tmp_path: Path, victim: str

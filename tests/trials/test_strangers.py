@@ -299,7 +299,7 @@ async def test_u2_who_signs_for_another_account_is_told_the_same_as_for_none(ann
     answers = []
     for account in (signer_of(ann)[0].account, Things.nowhere().peer):
         acting = replace(signer, account=account)
-        async with Session(ProfileFolder(eve.home), server, acting) as session:
+        async with Session(ProfileFolder(eve.home), server, acting, eve.address) as session:
             with pytest.raises(Refusal) as refused:
                 await session.send(RemoveItem(new_id()))
             with pytest.raises(Refusal) as asked:
