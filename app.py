@@ -6,14 +6,13 @@ import logging
 import socket
 import sys
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
 import nats.js.errors
 import sqlalchemy as sa
 from faststream.nats import NatsBroker
-from faststream.nats.subscriber.usecases import PushStreamSubscriber
 from nats.aio.client import Client
 
 from handlers import accounts, connections, invitations, items, keys, mail, shares
@@ -43,7 +42,7 @@ from infra.settings import Settings, embedded, from_environment
 from infra.store import EventStore, open_store
 from infra.streams import COMMANDS, EVENTS, declare_streams
 from infra.views_db import open_views
-from infra.watch import keep_hearing
+from infra.watch import Subscriber, keep_hearing
 from privity.crypto.credentials import home_id
 from privity.errors import NotFound, Unreachable
 from privity.messages.catalog import COMMANDS as COMMAND_TYPES
@@ -94,9 +93,9 @@ async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[lis
         if alone:  # what a killed predecessor held comes again at once, and in order
             with contextlib.suppress(nats.js.errors.NotFoundError):
                 await bus.jetstream().delete_consumer(COMMANDS, INTAKE)
-        heard = {INTAKE: (COMMANDS, intake.subscribe(broker))}
+        heard: dict[str, tuple[str, Subscriber]] = {INTAKE: (COMMANDS, intake.subscribe(broker))}
         send = to_smtp(settings.smtp_url) if settings.smtp_url else to_folder(settings.mail_folder)
-        heard[mail.DURABLE] = (EVENTS, mail.subscribe(broker, home, settings.mail_from, send))
+        heard[mail.DURABLE] = (EVENTS, mail.subscribe(broker, home, settings.mail_from, send, store))
         intake.start()
         relaying = asyncio.create_task(relay.run(), name="relay")
         await broker.start()
@@ -137,8 +136,9 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
             lambda invitation: invitations.mail_token(home, invitation),
             store.sealed,
             lambda account, command: _recorded(store, account, command),
+            store.head,
         )
-        heard = {VIEWS: (EVENTS, live.subscribe(broker))}
+        heard: dict[str, tuple[str, Subscriber]] = {VIEWS: (EVENTS, live.subscribe(broker))}
         queries.subscribe(broker)
         following = asyncio.create_task(live.run(), name="projector")
         await broker.start()
@@ -320,7 +320,7 @@ async def _keep(wait: Callable[[], Awaitable[int]], start: Callable[[], Awaitabl
             log.error("%s", error.message)
 
 
-def _watch(bus: Client, heard: dict[str, tuple[str, PushStreamSubscriber]]) -> list[asyncio.Task[None]]:
+def _watch(bus: Client, heard: Mapping[str, tuple[str, Subscriber]]) -> list[asyncio.Task[None]]:
     jetstream = bus.jetstream()
     return [
         asyncio.create_task(keep_hearing(jetstream, subscriber, stream, durable), name=f"watch of {durable}")

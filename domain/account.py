@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from domain.facts import Actor
-from privity.errors import AddressTaken, AlreadyExists, BadSignature, NotFound, StaleChain
+from privity.errors import AddressTaken, AlreadyExists, BadSignature, ChainFull, NotFound, StaleChain
 from privity.messages.accounts import (
     AccountRegistered,
     AddressClaimed,
@@ -15,6 +15,10 @@ from privity.messages.accounts import (
     RegisterAccount,
 )
 from privity.messages.base import Command, Event
+from privity.messages.fields import SignedRecord
+
+MAX_CHAIN = 512 * 1024
+"""Characters of an account's identity chain: whoever is connected with it is served all of it."""
 
 
 @dataclass(slots=True)
@@ -23,6 +27,7 @@ class State:
 
     address: str = ""
     head: IdentityHead | None = None
+    chain_size: int = 0
 
 
 @dataclass(slots=True)
@@ -56,6 +61,8 @@ def decide(
         case ExtendIdentity(record=record):
             if head is None or head.n != state.head.n + 1:
                 raise StaleChain
+            if state.chain_size + _size(record) > MAX_CHAIN:
+                raise ChainFull
             return [IdentityExtended(by.account, record, head)]
         case ChangePassphrase(login=login, kdf=kdf, kek=kek):
             return [PassphraseChanged(by.account, login, kdf, kek)]
@@ -80,14 +87,20 @@ def _register(command: RegisterAccount, by: Actor, head: IdentityHead, token: st
     ]
 
 
+def _size(record: SignedRecord) -> int:
+    return len(record.record) + sum(map(len, record.signatures))
+
+
 def evolve(state: State, event: Event) -> None:
     """Fold one event in."""
     match event:
-        case AccountRegistered(address=address, head=head):
+        case AccountRegistered(address=address, head=head, chain=chain):
             state.address = address
             state.head = head
-        case IdentityExtended(head=head):
+            state.chain_size = sum(map(_size, chain))
+        case IdentityExtended(head=head, record=record):
             state.head = head
+            state.chain_size += _size(record)
         case PassphraseChanged():
             return
         case _:

@@ -147,7 +147,9 @@ class Committer:
         except (Refusal, IntegrityAlarm) as refusal:
             work.record(opened, "refused", refusal=refusal)
             return
-        rows = [to_row(event, self._states.apply(event), meta) for event in events]
+        rows = [to_row(event, version, meta) for event, version in self._states.numbered(events)]
+        for event in events:
+            self._states.apply(event)
         work.record(opened, "accepted" if rows else "ignored", rows)
 
 

@@ -1,13 +1,15 @@
 """The mail handler: each recorded invitation goes out by e-mail, with a token of its own and without the secret."""
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from email.message import EmailMessage
+from typing import Protocol
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker
-from faststream.nats.subscriber.usecases import PushStreamSubscriber
+from faststream.nats.subscriber.usecases import ConcurrentPushStreamSubscriber
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as JetStreamAck
 from nats.js.api import ConsumerConfig
@@ -27,37 +29,60 @@ log = logging.getLogger(__name__)
 DURABLE = "mail"
 RETRY_DELAY = 10.0
 ATTEMPTS = 100
+IN_FLIGHT = 1000
+AT_A_TIME = 4
+"""Mails on their way at once; those that wait for another try hold up nobody."""
+
 Send = Callable[[EmailMessage], Awaitable[None]]
 
 
-def subscribe(broker: NatsBroker, home: Home, sender: str, send: Send) -> PushStreamSubscriber:
-    """Hear of invitations; a mail that cannot be sent is tried again later, some hundred times."""
+class Sent(Protocol):
+    """Remembers what was sent, for ever: what the bus has lost and brings again goes out once."""
+
+    def is_done(self, key: str) -> bool:
+        """Whether it was sent."""
+        ...
+
+    def mark_done(self, key: str) -> None:
+        """It was sent."""
+        ...
+
+
+def subscribe(broker: NatsBroker, home: Home, sender: str, send: Send, sent: Sent) -> ConcurrentPushStreamSubscriber:
+    """Hear of invitations; a mail that cannot be sent now is tried again, one that can never be sent is not."""
     subscriber = broker.subscriber(
         f"{EVENT_SUBJECT}.{ConnectionInvited.context}.{ConnectionInvited.name}.>",
         durable=DURABLE,
         stream=JStream(EVENTS, declare=False),
-        config=ConsumerConfig(ack_policy=JetStreamAck.EXPLICIT, ack_wait=30, max_ack_pending=16),
+        config=ConsumerConfig(ack_policy=JetStreamAck.EXPLICIT, ack_wait=120, max_ack_pending=IN_FLIGHT),
         ack_policy=AckPolicy.MANUAL,
         no_reply=True,
         decoder=raw,
         include_in_schema=False,
+        max_workers=AT_A_TIME,
     )
 
-    @subscriber
     async def invited(message: Msg) -> None:
         event = read_recorded(ConnectionInvited.name, message.data).event
         assert isinstance(event, ConnectionInvited)  # noqa: S101 - the subject says so
+        key = f"mail-{event.invitation}"
+        if event.expires <= datetime.now(UTC) or await asyncio.to_thread(sent.is_done, key):
+            await message.ack()
+            return
         try:
             await send(invitation_mail(event, home, sender))
-        except Exception as error:  # whatever stands in the way of one mail must not hold up the others for ever
+        except OSError as error:  # the way is blocked: for now
             attempts = message.metadata.num_delivered or 1
             log.warning("mail for invitation %s, attempt %d: %s", event.invitation, attempts, error)
             if attempts < ATTEMPTS:
                 await message.nak(delay=RETRY_DELAY)
                 return
-            log.error("gave up on the mail for invitation %s", event.invitation)
+        except Exception as error:  # this mail will never go out: its address, or a server's final no
+            log.error("no mail for invitation %s: %s", event.invitation, type(error).__name__)
+        await asyncio.to_thread(sent.mark_done, key)
         await message.ack()
 
+    subscriber(invited)
     return subscriber
 
 

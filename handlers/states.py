@@ -47,13 +47,23 @@ class States:
         stream = stream_of(KINDS[state], id)
         return cast(S, self._entry(stream, state)[1])
 
-    def apply(self, event: Event) -> int:
-        """Fold a decided event in; its version in its stream, from 1."""
+    def numbered(self, events: Sequence[Event]) -> list[tuple[Event, int]]:
+        """Each event with the version that it will have in its stream, from 1."""
+        newest: dict[str, int] = {}
+        found = []
+        for event in events:
+            before = newest.get(event.stream)
+            version = (self._entry(event.stream, STATES[event.kind])[0] if before is None else before) + 1
+            newest[event.stream] = version
+            found.append((event, version))
+        return found
+
+    def apply(self, event: Event) -> None:
+        """Fold a decided event in."""
         stream = event.stream
         version, state = self._entry(stream, STATES[event.kind])
         EVOLVE[type(state)](state, event)
         self._cache[stream] = (version + 1, state)
-        return version + 1
 
     def forget(self) -> None:
         """Drop every stream that the batch touched."""

@@ -13,6 +13,8 @@ from privity.errors import Malformed
 
 Send = Callable[[EmailMessage], Awaitable[None]]
 TIMEOUT = 20.0
+PERMANENT = 500
+"""The first of the reply codes that are final (RFC 5321, section 4.2.1)."""
 
 
 def to_folder(folder: Path) -> Send:
@@ -34,7 +36,7 @@ def to_folder(folder: Path) -> Send:
 def to_smtp(url: str) -> Send:
     """A sender by SMTP: `smtp://[user:password@]host[:port]` (STARTTLS where offered) or `smtps://…`.
 
-    A failure raises OSError, so that the caller tries again.
+    A failure that may pass raises OSError, so that the caller tries again; a final one another error.
 
     Raises:
         Malformed: no such URL.
@@ -54,6 +56,14 @@ def to_smtp(url: str) -> Send:
                 use_tls=parts.scheme == "smtps",
                 timeout=TIMEOUT,
             )
+        except aiosmtplib.SMTPResponseException as error:
+            if error.code >= PERMANENT:
+                raise
+            raise OSError(f"SMTP: {error.code}") from error
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            if all(each.code >= PERMANENT for each in error.recipients):
+                raise
+            raise OSError("SMTP: not now") from error
         except aiosmtplib.SMTPException as error:
             raise OSError(f"SMTP: {type(error).__name__}") from error
 

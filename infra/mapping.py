@@ -27,8 +27,14 @@ def stored_name(event: Event) -> str:
 
 
 def to_row(event: Event, version: int, meta: Meta) -> Row:
-    """The event as the store keeps it, `version` being its place in its stream (from 1)."""
-    return Row(event.stream, version, stored_name(event), write_recorded(event, meta))
+    """The event as the store keeps it, `version` being its place in its stream (from 1).
+
+    Raises:
+        Malformed: it could be written but not be read again, and would stop every reader for ever.
+    """
+    data = write_recorded(event, meta)
+    read_recorded(event.name, data)
+    return Row(event.stream, version, stored_name(event), data)
 
 
 def as_of_today(name: str, data: bytes) -> tuple[str, bytes]:

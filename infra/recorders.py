@@ -39,10 +39,12 @@ CREATE_COMMANDS: Final = (
 CREATE_SEALED: Final = (
     "CREATE TABLE IF NOT EXISTS sealed (digest text PRIMARY KEY NOT NULL, data {bytes} NOT NULL){inline}"
 )
+CREATE_DONE: Final = "CREATE TABLE IF NOT EXISTS done (key text PRIMARY KEY NOT NULL){inline}"
 COMMAND: Final = "account, id, digest, subject, payload, signature, status, code, message, events"
 INSERT_EVENTS: Final = "INSERT INTO stored_events (originator_id, originator_version, topic, state) "
 INSERT_COMMANDS: Final = f"INSERT INTO commands ({COMMAND}) "
 INSERT_SEALED: Final = "INSERT INTO sealed (digest, data) "
+INSERT_DONE: Final = "INSERT INTO done (key) "
 NOT_TWICE: Final = " ON CONFLICT DO NOTHING"
 EVENT_KEY: Final = ("originator_id", "originator_version")
 
@@ -63,6 +65,7 @@ class Together:
 
     commands: Sequence[tuple[Cell, ...]]  # cells in the order of COMMAND
     sealed: Sequence[tuple[Cell, ...]]  # digest, data
+    done: Sequence[tuple[Cell, ...]]  # key
     present: frozenset[Key]  # events that must be there
     absent: frozenset[Key]  # events that must not
 
@@ -113,7 +116,9 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
         super().__init__(SQLiteDatastore(path, lock_timeout=lock_timeout, pool_size=POOL, originator_id_type="text"))
 
     def construct_create_table_statements(self) -> list[str]:
-        ours = [statement.format(bytes="blob", inline="") for statement in (CREATE_COMMANDS, CREATE_SEALED)]
+        ours = [
+            statement.format(bytes="blob", inline="") for statement in (CREATE_COMMANDS, CREATE_SEALED, CREATE_DONE)
+        ]
         return [*super().construct_create_table_statements(), *ours]
 
     def _insert_events(
@@ -127,6 +132,8 @@ class SQLiteRecorder(SQLiteApplicationRecorder):
         c.executemany(f"{INSERT_COMMANDS} VALUES (?,?,?,?,?,?,?,?,?,?)", together.commands)
         if together.sealed:
             c.executemany(f"{INSERT_SEALED} VALUES (?,?) {NOT_TWICE}", together.sealed)
+        if together.done:
+            c.executemany(f"{INSERT_DONE} VALUES (?) {NOT_TWICE}", together.done)
         return super()._insert_events(c, stored_events, **kwargs)
 
     def select(self, statement: str, params: Sequence[Cell] = ()) -> list[Any]:
@@ -160,7 +167,7 @@ class PostgresRecorder(PostgresApplicationRecorder):
         except BaseException:
             datastore.close()
             raise
-        for statement in (CREATE_COMMANDS, CREATE_SEALED):
+        for statement in (CREATE_COMMANDS, CREATE_SEALED, CREATE_DONE):
             self.sql_create_statements.append(SQL(statement).format(bytes=SQL("bytea"), inline=SQL(INLINE)))
 
     def create_table(self) -> None:
@@ -188,6 +195,8 @@ class PostgresRecorder(PostgresApplicationRecorder):
             _put(curs, INSERT_COMMANDS, "tttt bb tttt", together.commands)
         if together.sealed:
             _put(curs, INSERT_SEALED, "t b", together.sealed, NOT_TWICE)
+        if together.done:
+            _put(curs, INSERT_DONE, "t", together.done, NOT_TWICE)
         super()._insert_events(curs, stored_events, **kwargs)
 
     def _insert_stored_events(self, curs: Cursor[DictRow], stored_events: Sequence[StoredEvent], **kwargs: Any) -> None:

@@ -82,6 +82,7 @@ class Batch:
     commands: list[CommandRow] = field(default_factory=list)
     sealed: dict[str, bytes] = field(default_factory=dict, repr=False)
     reads: dict[str, int] = field(default_factory=dict)
+    done: list[str] = field(default_factory=list)
 
 
 class EventStore:
@@ -108,7 +109,7 @@ class EventStore:
             StoreConflict: a version or a command id is taken, a version in `reads` has moved, or a stream
                 would get a gap.
         """
-        if not (batch.events or batch.commands or batch.sealed or batch.reads):
+        if not (batch.events or batch.commands or batch.sealed or batch.reads or batch.done):
             return []
         _check(batch)
         stored = [StoredEvent(event.stream, event.version, event.name, event.data) for event in batch.events]
@@ -159,6 +160,14 @@ class EventStore:
         """The sealed objects that are there, by digest."""
         rows = self._find("digest, data", "sealed", ("digest",), [(digest,) for digest in digests])
         return {row["digest"]: row["data"] for row in rows}
+
+    def is_done(self, key: str) -> bool:
+        """Whether `mark_done` was called for this key: what a handler does outside the store, it does once."""
+        return bool(self._find("key", "done", ("key",), [(key,)]))
+
+    def mark_done(self, key: str) -> None:
+        """Remember that something was done; again is no change."""
+        self.append(Batch(done=[key]))
 
     def close(self) -> None:
         """Close every connection."""
@@ -232,6 +241,7 @@ def _together(batch: Batch) -> Together:
     return Together(
         commands=[_cells(row) for row in batch.commands],
         sealed=list(batch.sealed.items()),
+        done=[(key,) for key in batch.done],
         present=frozenset((stream, version) for stream, version in bases.items() if version),
         absent=frozenset((stream, version + 1) for stream, version in bases.items() if stream not in written),
     )

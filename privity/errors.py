@@ -98,6 +98,18 @@ class StaleChain(Refusal):
     """The identity record does not follow the newest one."""
 
 
+class ChainFull(Refusal):
+    """This account's identity chain is as long as it may become."""
+
+
+class ChainTooLong(Refusal):
+    """The identity chain is as long as a chain may be."""
+
+
+class TooManyDevices(Refusal):
+    """An account has 16 devices at most; take one out first."""
+
+
 class StaleVersion(Refusal):
     """There is a newer version; read it first."""
 

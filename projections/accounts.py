@@ -55,8 +55,8 @@ def _record(account: str, n: int, record: SignedRecord) -> Change:
 
 @view(AskAccount)
 def account(ask: AskAccount, desk: Desk) -> Page[AccountRow]:
-    """One's own account."""
-    return keyring_of(desk.account, desk.db)
+    """One's own account; its wrapped keys go out by the keyring alone, for a fresh proof of the passphrase."""
+    return Page(keyring_of(desk.account, desk.db).rows, ((),))
 
 
 def keyring_of(account_id: str, db: sa.Connection) -> Page[AccountRow]:

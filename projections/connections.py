@@ -24,6 +24,8 @@ _side = sa.and_(_both, connections.c.account == sa.bindparam("side"))
 CONFIRM = connections.update().where(_both).values(confirmed=True, confirmation_mac=sa.bindparam("mac"))
 NOTE = connections.update().where(_side).values(note=sa.bindparam("note"))
 DELETE = connections.delete().where(_both)
+MAX_CHAINS = 512 * 1024
+"""Characters of identity chains that one page carries; a first row goes out with its own."""
 SHARED = ("connection", "invitation", "offer", "offer_mac", "acceptance", "acceptance_mac")
 
 
@@ -65,7 +67,14 @@ def own_connections(ask: AskConnections, desk: Desk) -> Page[ConnectionRow]:
         select = select.where(connections.c.peer_address == ask.peer)
     rows, more = page(ask, desk, select, connections.c.position)
     names = [name for name in ConnectionRow.__dataclass_fields__ if name != "peer_chain"]
-    found = tuple(
-        ConnectionRow(**{name: row[name] for name in names}, peer_chain=chain_of(row["peer"], desk.db)) for row in rows
-    )
-    return Page(found, tuple((row.note,) for row in found), tuple(row["position"] for row in rows), more)
+    found: list[ConnectionRow] = []
+    size = 0
+    for row in rows:
+        chain = chain_of(row["peer"], desk.db)
+        size += sum(len(record.record) for record in chain)
+        if found and size > MAX_CHAINS:
+            more = True
+            break
+        found.append(ConnectionRow(**{name: row[name] for name in names}, peer_chain=chain))
+    cursors = tuple(row["position"] for row in rows[: len(found)])
+    return Page(tuple(found), tuple((row.note,) for row in found), cursors, more)

@@ -26,7 +26,7 @@ INSERT = invitations.insert()
 CLOSE = (
     invitations.update()
     .where(invitations.c.invitation == sa.bindparam("of"))
-    .values(status=sa.bindparam("status"), connection=sa.bindparam("connection"))
+    .values({name: sa.bindparam(name) for name in ("status", "connection", "acceptor")})
 )
 COPIED = ("invitation", "inviter", "email", "record", "mac", "token_hash", "note")
 
@@ -45,6 +45,7 @@ def apply(happened: Positioned) -> Iterator[Change]:
                     "status": "new",
                     "expires": instant(event.expires),
                     "connection": None,
+                    "acceptor": None,
                     "position": happened.position,
                 },
             )
@@ -52,12 +53,13 @@ def apply(happened: Positioned) -> Iterator[Change]:
             yield _close(invitation, "cancelled")
         case InvitationDeclined(invitation=invitation):
             yield _close(invitation, "declined")
-        case InvitationAccepted(invitation=invitation, connection=connection):
-            yield _close(invitation, "accepted", connection)
+        case InvitationAccepted(invitation=invitation, connection=connection, by=acceptor):
+            yield _close(invitation, "accepted", connection, acceptor)
 
 
-def _close(invitation: str, status: str, connection: str | None = None) -> Change:
-    return Change(invitations, CLOSE, {"of": invitation, "status": status, "connection": connection})
+def _close(invitation: str, status: str, connection: str | None = None, acceptor: str | None = None) -> Change:
+    values = {"of": invitation, "status": status, "connection": connection, "acceptor": acceptor}
+    return Change(invitations, CLOSE, values)
 
 
 @view(AskInvitations)
@@ -81,7 +83,7 @@ def _row(row: Mapping[Any, Any], desk: Desk) -> InvitationRow:
         email=row["email"],
         status=_status(row, desk.at),
         expires=datetime.fromisoformat(row["expires"]),
-        connection=row["connection"],
+        connection=row["connection"] if own or row["acceptor"] == desk.account else None,
         record=row["record"] if own else None,
         note=row["note"] if own else None,
     )

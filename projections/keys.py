@@ -27,7 +27,7 @@ def apply(happened: Positioned) -> Iterator[Change]:
 
 @view(AskKeys)
 def own_keys(ask: AskKeys, desk: Desk) -> Page[KeyRow]:
-    """One's own keypairs."""
+    """One's own keypairs; the private parts, sealed, only when the request is fresh."""
     select = sa.select(keys).where(keys.c.account == desk.account, keys.c.key.startswith(ask.id))
     rows, more = page(ask, desk, select, keys.c.position)
     found = tuple(
@@ -40,4 +40,5 @@ def own_keys(ask: AskKeys, desk: Desk) -> Page[KeyRow]:
         )
         for row in rows
     )
-    return Page(found, tuple((row.private,) for row in found), tuple(row["position"] for row in rows), more)
+    sealed = tuple((row.private,) if desk.fresh else () for row in found)
+    return Page(found, sealed, tuple(row["position"] for row in rows), more)

@@ -3,6 +3,8 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage
@@ -32,6 +34,9 @@ WATCHDOG = 1.0
 """Seconds after which the projector looks into the store by itself."""
 MAX_LIVE_LINES = 1000
 """Feed lines that are announced live after a catch-up; older ones are asked for by cursor."""
+
+T = TypeVar("T")
+R = TypeVar("R")
 
 After = Callable[[int, int], Sequence[Positioned]]
 Publish = Callable[[str, bytes], Awaitable[None]]
@@ -68,6 +73,7 @@ class Live:
         self._after = after
         self._publish = publish
         self._waiting: asyncio.Queue[Msg] = asyncio.Queue(WAITING)
+        self._thread = ThreadPoolExecutor(1, "projector")
         self.announced = Announced(projector.position)
 
     def subscribe(self, broker: NatsBroker) -> PushStreamSubscriber:
@@ -103,10 +109,13 @@ class Live:
             if not messages or self._gap(fresh):
                 await self._catch_up()
             elif fresh:
-                happened = await asyncio.to_thread(self._apply, fresh)
+                happened = await self._run(self._apply, fresh)
                 await self._announce(happened)
             if messages:
                 await messages[-1].ack()
+
+    async def _run(self, work: Callable[[T], R], argument: T) -> R:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work, argument)
 
     async def _next(self) -> list[Msg]:
         try:
@@ -133,7 +142,7 @@ class Live:
 
     async def _catch_up(self) -> None:
         before = self._projector.position
-        last = await asyncio.to_thread(self._projector.catch_up, self._after)
+        last = await self._run(self._projector.catch_up, self._after)
         if self._projector.position > before:
             await self._announce([each for each in last if each.position > before])
 

@@ -2,6 +2,7 @@
 
 import hmac
 import os
+import threading
 import time
 from collections import OrderedDict
 
@@ -15,35 +16,42 @@ RANDOM_BYTES = 12
 
 
 class Nonces:
-    """Stateless until used: what was used is remembered until it is stale anyway."""
+    """Stateless until used: what was used is remembered until it is stale anyway. Used by many threads at once.
+
+    Each process has nonces of its own, so that none comes back to life with a restart.
+    """
 
     def __init__(self, key: bytes) -> None:
-        self._key = key
+        self._key = hmac.digest(key, os.urandom(RANDOM_BYTES), "sha256")
         self._used: OrderedDict[str, int] = OrderedDict()
+        self._lock = threading.Lock()
 
     def issue(self, account: str) -> str:
         """A nonce for one later request of `account`."""
         stem = int(time.time() + LIFETIME).to_bytes(6, "big") + os.urandom(RANDOM_BYTES)
         return b64(stem + self._mac(account, stem))
 
-    def use(self, account: str, nonce: str | None) -> bool:
+    def use(self, account: str, nonce: str) -> bool:
         """Whether the nonce is one of ours for `account`, in time, and not used before."""
         try:
-            raw = unb64(nonce or "")
+            raw = unb64(nonce)
         except Malformed:
             return False
         stem, mac = raw[: 6 + RANDOM_BYTES], raw[6 + RANDOM_BYTES :]
         expires = int.from_bytes(stem[:6], "big")
-        if not hmac.compare_digest(mac, self._mac(account, stem)) or expires < time.time() or nonce in self._used:
+        if not hmac.compare_digest(mac, self._mac(account, stem)):
             return False
-        self._remember(nonce or "", expires)
-        return True
+        with self._lock:
+            return self._take(nonce, expires)
 
-    def _remember(self, nonce: str, expires: int) -> None:
-        self._used[nonce] = expires
+    def _take(self, nonce: str, expires: int) -> bool:
         now = time.time()
-        while self._used and (len(self._used) > REMEMBERED or next(iter(self._used.values())) < now):
+        while self._used and next(iter(self._used.values())) < now:
             self._used.popitem(last=False)
+        if expires < now or nonce in self._used or len(self._used) >= REMEMBERED:
+            return False
+        self._used[nonce] = expires
+        return True
 
     def _mac(self, account: str, stem: bytes) -> bytes:
         return hmac.digest(self._key, lp(b"privity/v1/nonce", account.encode(), stem), "sha256")[:16]

@@ -3,8 +3,11 @@
 import asyncio
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from typing import TypeVar
 
 import sqlalchemy as sa
 from faststream import AckPolicy
@@ -22,6 +25,7 @@ from privity.errors import (
     NotFound,
     PrivityError,
     StaleNonce,
+    TooLarge,
     UnknownDevice,
     UnknownView,
 )
@@ -42,7 +46,16 @@ WORKERS = 256
 MAX_QUERY = 64 * 1024
 MAX_FILLED = 900 * 1024
 """Bytes of rows and sealed objects in one answer; a first row goes out whatever its size."""
+MAX_ANSWER = 1010 * 1024
+"""Bytes of an answer with one row: what the bus carries, less the frame."""
 AT_LEAST_TIMEOUT = 5.0
+WAITING, WAITING_EACH = 128, 8
+"""Queries that wait for a position at once: in all, and of one account."""
+NEWCOMERS = ""
+"""Those whose device the views do not know (yet) wait as if they were one account."""
+THREADS = 4
+
+T = TypeVar("T")
 
 Sealed = Callable[[Sequence[str]], Mapping[str, bytes]]
 Recorded = Callable[[str, str], Result | None]
@@ -63,6 +76,7 @@ class Queries:
         mail_token: Callable[[str], str],
         sealed: Sealed,
         recorded: Recorded,
+        head: Callable[[], int],
     ) -> None:
         self._engine = engine
         self._announced = announced
@@ -71,6 +85,9 @@ class Queries:
         self._mail_token = mail_token
         self._sealed = sealed
         self._recorded = recorded
+        self._head = head
+        self._waiting: Counter[str] = Counter()
+        self._threads = ThreadPoolExecutor(THREADS, "queries")
 
     def subscribe(self, broker: NatsBroker) -> None:
         """Hear every query, several at a time."""
@@ -90,7 +107,7 @@ class Queries:
         blobs: list[bytes] = []
         try:
             ask, query = await self._believed(account, view, message)
-            answer, blobs = await asyncio.to_thread(self._answer, account, ask, query)
+            answer, blobs = await self._run(self._answer, account, ask, query)
         except PrivityError as error:
             answer = self._refused(account, error)
         except Exception:
@@ -117,11 +134,36 @@ class Queries:
             raise Malformed(explain(error)) from None
         if query.account != account:
             raise Malformed("the subject names another account than the envelope")
-        if not await self._announced.reached(query.at_least, AT_LEAST_TIMEOUT):
-            raise Busy(f"the views are at {self._announced.position}")
         if not isinstance(ask, AskKeyring):
-            await asyncio.to_thread(self._verify, query, signature, message.subject, payload)
+            await self._verified(query, signature, message.subject, payload)
+            await self._reached(query.account, query.at_least)
         return ask, query
+
+    async def _verified(self, query: QueryEnvelope, signature: bytes, subject: str, payload: bytes) -> None:
+        try:
+            await self._run(self._verify, query, signature, subject, payload)
+        except UnknownDevice:  # perhaps a new one, of which the views have not heard yet
+            await self._reached(NEWCOMERS, query.at_least)
+            await self._run(self._verify, query, signature, subject, payload)
+
+    async def _reached(self, waiter: str, position: int) -> None:
+        """Wait until the views are there; few may wait at once, and for nothing that has not happened."""
+        if position <= self._announced.position:
+            return
+        if self._waiting.total() >= WAITING or self._waiting[waiter] >= WAITING_EACH:
+            raise Busy("too many requests wait; try again")
+        self._waiting[waiter] += 1
+        try:
+            if position > await self._run(self._head):
+                raise Busy(f"there is nothing at position {position} yet")
+            if not await self._announced.reached(position, AT_LEAST_TIMEOUT):
+                raise Busy(f"the views are at {self._announced.position}")
+        finally:
+            self._waiting[waiter] -= 1
+            self._waiting += Counter()
+
+    async def _run(self, work: Callable[..., T], *arguments: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work, *arguments)
 
     def _verify(self, query: QueryEnvelope, signature: bytes, subject: str, payload: bytes) -> None:
         with self._engine.connect() as db:
@@ -175,15 +217,16 @@ class Queries:
 
     def _fill(self, page: Page[object]) -> tuple[list[dict[str, JsonValue]], list[bytes], bool]:
         """The rows that fit with their sealed objects, and whether rows were left out for their size."""
-        blobs = dict(self._sealed(list({digest for digests in page.sealed for digest in digests})))
         rows: list[dict[str, JsonValue]] = []
         sent: dict[str, bytes] = {}
         size = 0
         for row, digests in zip(page.rows, page.sealed, strict=True):
             fields = _row(row)
-            mine = {digest: blobs[digest] for digest in digests if digest in blobs and digest not in sent}
+            mine = self._sealed([digest for digest in digests if digest not in sent])
             size += len(json.dumps(fields)) + sum(map(len, mine.values()))
-            if rows and size > MAX_FILLED:
+            if size > MAX_ANSWER and not rows:
+                raise TooLarge("this is more than one answer can carry")
+            if size > MAX_FILLED and rows:
                 return rows, list(sent.values()), True
             rows.append(fields)
             sent |= mine

@@ -74,6 +74,7 @@ invitations = sa.Table(
     _text("token_hash"),
     _text("note"),
     _text("connection", nullable=True),
+    _text("acceptor", nullable=True),
     _position(),
 )
 

@@ -20,11 +20,11 @@ from privity.encoding import b32, b64, lp, sha256, unb64
 from privity.errors import ForgedRecord, Malformed
 
 MAX_RECORDS: Final = 1000
-MAX_DEVICES: Final = 64
+MAX_DEVICES: Final = 16
 MAX_CHECKPOINT: Final = 4096
 NONCE_BYTES: Final = 16
 
-_DEVICE_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_DEVICE_ID: Final = re.compile(r"[a-z2-7]{26}")
 _GENESIS_KEYS: Final = frozenset({"v", "sign", "seal", "seal_suite", "recovery", "nonce"})
 _NEXT_KEYS: Final = frozenset(
     {"v", "account", "n", "prev", "sign", "seal", "seal_suite", "recovery", "devices", "reason", "checkpoint"}
@@ -157,6 +157,15 @@ def make_next(
     return signed
 
 
+def by_recovery(signed: Signed) -> bool:
+    """Whether a record says that the recovery key signs it, which `extend` verifies.
+
+    Raises:
+        Malformed: it cannot be read.
+    """
+    return bool(_REVEALED & decode_record(signed.record, _NEXT_KEYS, _REVEALED).values.keys())
+
+
 def walk(chain: Sequence[Signed]) -> Iterator[Identity]:
     """The identity at each record in turn, each checked before it is given.
 
@@ -247,7 +256,7 @@ def _check_keys(identity: Identity) -> None:
     check_public(identity.seal_suite, identity.seal)
     for name, key in identity.devices.items():
         if not _DEVICE_ID.fullmatch(name):
-            raise Malformed("a device id has 1 to 64 letters and digits")
+            raise Malformed("a device id has 26 letters and digits of base32")
         check_sign_public(key)
 
 

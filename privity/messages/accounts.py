@@ -1,10 +1,12 @@
 """Accounts: who somebody is, on which devices, and how their keys are opened."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from privity.messages.base import Command, Event
-from privity.messages.fields import AccountId, Address, Bytes, Digest, Id, Sealed, SignedRecord, SuiteName
+from privity.messages.fields import AccountId, Address, Bytes, Digest, Id, Key32, Sealed, SignedRecord, SuiteName
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +37,9 @@ class RegisterAccount(Command):
 
     subject: ClassVar[str] = "accounts.register"
     address: Address
-    chain: tuple[SignedRecord, ...]
-    login: Bytes
-    recovery_login: Bytes
+    chain: Annotated[tuple[SignedRecord, ...], Field(min_length=1, max_length=4)]
+    login: Key32
+    recovery_login: Key32
     kdf: Kdf
     kek: Sealed
     kek_recovery: Sealed
@@ -57,7 +59,7 @@ class ChangePassphrase(Command):
     """Wrap the KEK anew: nothing else changes."""
 
     subject: ClassVar[str] = "accounts.change-passphrase"
-    login: Bytes
+    login: Key32
     kdf: Kdf
     kek: Sealed
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from privity.messages.base import Command, Event
-from privity.messages.fields import AccountId, Address, Bytes, ConnectionId, Digest, Id, Sealed
+from privity.messages.fields import AccountId, Address, Bytes, ConnectionId, Digest, Id, Key32, Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class ConfirmConnection(Command):
     subject: ClassVar[str] = "connections.confirm"
     connection: ConnectionId
     acceptance: Digest
-    mac: Bytes | None
+    mac: Key32 | None
     note: Sealed
 
 

@@ -24,8 +24,14 @@ ConnectionId = AccountId
 CommandId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
 """A UUID, version 7 (RFC 9562)."""
 
-Address = Annotated[str, StringConstraints(pattern=r"^[^@\sA-Z\x00-\x1f<>,]{1,64}@[^@\sA-Z\x00-\x1f<>,]{1,190}$")]
-"""An e-mail address in lower case."""
+Address = Annotated[
+    str,
+    StringConstraints(
+        max_length=254,
+        pattern=r"^[a-z0-9_+-]{1,64}(\.[a-z0-9_+-]{1,64}){0,8}@[a-z0-9-]{1,63}(\.[a-z0-9-]{1,63}){0,8}$",
+    ),
+]
+"""An e-mail address in lower case: a dot-atom of RFC 5322 without what mail software reads more into."""
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{43}$")]
 """Base64url of a SHA-256, 43 characters."""
@@ -36,7 +42,12 @@ Sealed = Annotated[Digest, SealedMark()]
 Bytes = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*$", max_length=32_768)]
 """Base64url without padding."""
 
-Name = Annotated[str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z0-9_.+-]+$")]
+Key32 = Digest
+"""32 bytes: a public key of Ed25519, or a MAC; 43 characters of base64url."""
+
+Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{86}$")]
+"""64 bytes of Ed25519: 86 characters of base64url."""
+
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SuiteName = Literal["MLKEM768_X25519", "X25519", "RSA-4096-OAEP"]
 Instant = AwareDatetime
@@ -46,5 +57,5 @@ Instant = AwareDatetime
 class SignedRecord:
     """A record's exact bytes and the signatures over them."""
 
-    record: Bytes
-    signatures: tuple[Bytes, ...]
+    record: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*$", max_length=8192)]
+    signatures: Annotated[tuple[Signature, ...], Field(min_length=1, max_length=2)]

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from privity.messages.base import Command, Event
-from privity.messages.fields import AccountId, Address, Bytes, ConnectionId, Digest, Id, Instant, Sealed
+from privity.messages.fields import AccountId, Address, Bytes, ConnectionId, Digest, Id, Instant, Key32, Sealed
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class InviteConnection(Command):
     key: Id
     expires: Instant
     record: Bytes
-    mac: Bytes = field(repr=False)
+    mac: Key32 = field(repr=False)
     token_hash: Digest
     note: Sealed
 
@@ -36,10 +36,10 @@ class AcceptInvitation(Command):
 
     subject: ClassVar[str] = "invitations.accept"
     invitation: Id
-    token: Bytes = field(repr=False)
+    token: Key32 = field(repr=False)
     key: Id
     record: Bytes
-    mac: Bytes | None = field(repr=False)
+    mac: Key32 | None = field(repr=False)
     note: Sealed
 
 
@@ -49,7 +49,7 @@ class DeclineInvitation(Command):
 
     subject: ClassVar[str] = "invitations.decline"
     invitation: Id
-    token: Bytes = field(repr=False)
+    token: Key32 = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

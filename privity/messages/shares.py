@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from privity.messages.base import Command, Event
-from privity.messages.fields import AccountId, Bytes, ConnectionId, Id, Sealed, SuiteName, Version
+from privity.messages.fields import AccountId, Bytes, ConnectionId, Id, Sealed, Signature, SuiteName, Version
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class CreateShare(Command):
     recipient_key: Id
     suite: SuiteName
     manifest: Bytes
-    signature: Bytes
+    signature: Signature
     content: Sealed
     owner_wrap: Sealed
     recipient_wrap: Sealed
