@@ -19,6 +19,8 @@ from privity.messages.fields import SignedRecord
 
 MAX_CHAIN = 512 * 1024
 """Characters of an account's identity chain: whoever is connected with it is served all of it."""
+RESERVED = 64 * 1024
+"""Characters beyond that for records that the recovery key signs: a thief of the sign key must not use up the chain."""
 
 
 @dataclass(slots=True)
@@ -43,10 +45,14 @@ def decide(
     by: Actor,
     *,
     head: IdentityHead | None = None,
+    recovered: bool = False,
     holder: AddressState | None = None,
     token: str = "",
 ) -> list[Event]:
-    """What follows from a command about an account; `head` is what the verified chain now says."""
+    """What follows from a command about an account; `head` is what the verified chain now says.
+
+    `recovered`: the recovery key signed its newest record.
+    """
     match command:
         case RegisterAccount(address=address):
             if state.head is not None:
@@ -61,7 +67,7 @@ def decide(
         case ExtendIdentity(record=record):
             if head is None or head.n != state.head.n + 1:
                 raise StaleChain
-            if state.chain_size + _size(record) > MAX_CHAIN:
+            if state.chain_size + _size(record) > MAX_CHAIN + (RESERVED if recovered else 0):
                 raise ChainFull
             return [IdentityExtended(by.account, record, head)]
         case ChangePassphrase(login=login, kdf=kdf, kek=kek):

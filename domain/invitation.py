@@ -1,6 +1,6 @@
 """An invitation: from whom, until when, and whether it was used."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from domain import key as key_
@@ -154,9 +154,17 @@ def evolve(state: State, event: Event) -> None:
             state.record = event.record
             state.mac = event.mac
         case InvitationDeclined(by=by):
-            state.closed = True
+            _close(state)
             state.declined_by = by
         case InvitationCancelled() | InvitationAccepted():
-            state.closed = True
+            _close(state)
         case _:
             raise NotImplementedError(event.name)
+
+
+def _close(state: State) -> None:
+    """What only an open invitation needs is large, and many states are kept at hand."""
+    state.closed = True
+    state.record = state.mac = ""
+    if state.inviter is not None:
+        state.inviter = replace(state.inviter, public="")

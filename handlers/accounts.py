@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from domain import account
 from domain.account import AddressState
 from handlers.registry import Desk, Load, handles, registered_devices
-from privity.crypto.identity import Identity, Signed, extend, verify_chain
+from privity.crypto.identity import Identity, Signed, by_recovery, extend, verify_chain
 from privity.crypto.kdf import KdfParams
 from privity.crypto.kem import Suite
 from privity.encoding import b64, digest, unb64
@@ -51,8 +51,13 @@ def register(command: RegisterAccount, desk: Desk) -> list[Event]:
 @handles(ExtendIdentity, devices=coming_and_going)
 def extend_identity(command: ExtendIdentity, desk: Desk) -> list[Event]:
     """The record must follow the newest one and be signed by its key, or by the recovery key."""
-    state = desk.load(account.State, desk.by.account)
-    return account.decide(command, state, desk.by, head=_extended(command, desk.by.account, desk.load))
+    return account.decide(
+        command,
+        desk.load(account.State, desk.by.account),
+        desk.by,
+        head=_extended(command, desk.by.account, desk.load),
+        recovered=by_recovery(to_signed(command.record)),
+    )
 
 
 @handles(ChangePassphrase)

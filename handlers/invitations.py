@@ -66,7 +66,7 @@ def accept(command: AcceptInvitation, desk: Desk) -> list[Event]:
     own_key = desk.load(key.State, command.key)
     address = desk.load(account.State, desk.by.account).address
     found = Acceptance(_token_ok(desk.home, state, command.invitation, command.token))
-    if found.token_ok:
+    if found.token_ok and not state.closed:
         record = unb64(command.record)
         _check_acceptance(record, state, desk, address, own_key)
         assert state.inviter is not None  # noqa: S101 - the token of an unknown invitation is never right

@@ -77,6 +77,7 @@ def subscribe(broker: NatsBroker, home: Home, sender: str, send: Send, sent: Sen
             if attempts < ATTEMPTS:
                 await message.nak(delay=RETRY_DELAY)
                 return
+            log.error("gave up on the mail for invitation %s", event.invitation)
         except Exception as error:  # this mail will never go out: its address, or a server's final no
             log.error("no mail for invitation %s: %s", event.invitation, type(error).__name__)
         await asyncio.to_thread(sent.mark_done, key)

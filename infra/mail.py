@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from privity.errors import Malformed
+from privity.errors import Malformed, Undeliverable
 
 Send = Callable[[EmailMessage], Awaitable[None]]
 TIMEOUT = 20.0
@@ -36,7 +36,7 @@ def to_folder(folder: Path) -> Send:
 def to_smtp(url: str) -> Send:
     """A sender by SMTP: `smtp://[user:password@]host[:port]` (STARTTLS where offered) or `smtps://…`.
 
-    A failure that may pass raises OSError, so that the caller tries again; a final one another error.
+    A failure that may pass raises OSError, so that the caller tries again; a final no to this very mail Undeliverable.
 
     Raises:
         Malformed: no such URL.
@@ -56,15 +56,20 @@ def to_smtp(url: str) -> Send:
                 use_tls=parts.scheme == "smtps",
                 timeout=TIMEOUT,
             )
-        except aiosmtplib.SMTPResponseException as error:
-            if error.code >= PERMANENT:
-                raise
-            raise OSError(f"SMTP: {error.code}") from error
-        except aiosmtplib.SMTPRecipientsRefused as error:
-            if all(each.code >= PERMANENT for each in error.recipients):
-                raise
-            raise OSError("SMTP: not now") from error
         except aiosmtplib.SMTPException as error:
+            if _final(error):
+                raise Undeliverable from error
             raise OSError(f"SMTP: {type(error).__name__}") from error
 
     return send
+
+
+def _final(error: aiosmtplib.SMTPException) -> bool:
+    """Whether the server will never take this mail. A refused password or sender is the operator's to mend:
+    then all mails wait, and none is lost."""
+    match error:
+        case aiosmtplib.SMTPRecipientsRefused(recipients=refused):
+            return all(each.code >= PERMANENT for each in refused)
+        case aiosmtplib.SMTPDataError(code=code):
+            return code >= PERMANENT
+    return False

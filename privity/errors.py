@@ -102,14 +102,6 @@ class ChainFull(Refusal):
     """This account's identity chain is as long as it may become."""
 
 
-class ChainTooLong(Refusal):
-    """The identity chain is as long as a chain may be."""
-
-
-class TooManyDevices(Refusal):
-    """An account has 16 devices at most; take one out first."""
-
-
 class StaleVersion(Refusal):
     """There is a newer version; read it first."""
 
@@ -176,6 +168,10 @@ class AlreadyRunning(Refusal):
 
 class ServerNotInstalled(Refusal):
     """The backend is not installed here; run it from a checkout or the image."""
+
+
+class Undeliverable(PrivityError):
+    """The mail server will never take this mail."""
 
 
 class StoreConflict(PrivityError):

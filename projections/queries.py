@@ -45,9 +45,9 @@ WORKERS = 256
 """Queries heard at a time; most of them wait for a position, and few threads do the reading."""
 MAX_QUERY = 64 * 1024
 MAX_FILLED = 900 * 1024
-"""Bytes of rows and sealed objects in one answer; a first row goes out whatever its size."""
+"""Bytes of rows and sealed objects in one answer of several rows."""
 MAX_ANSWER = 1010 * 1024
-"""Bytes of an answer with one row: what the bus carries, less the frame."""
+"""Bytes of an answer with one row: more than one command can bring, and less than the bus carries."""
 AT_LEAST_TIMEOUT = 5.0
 WAITING, WAITING_EACH = 128, 8
 """Queries that wait for a position at once: in all, and of one account."""
@@ -173,10 +173,7 @@ class Queries:
         verify_query(unb64(public), signature, self._home, subject, payload)
 
     def _answer(self, account: str, ask: Ask, query: QueryEnvelope) -> tuple[Answer, list[bytes]]:
-        fresh = query.nonce is not None and self._nonces.use(account, query.nonce)
-        if query.nonce is not None and not fresh:
-            raise StaleNonce
-        page = self._page(account, ask, query, fresh)
+        page = self._page(account, ask, query.nonce)
         rows, blobs, cut = self._fill(page)
         more = cut or page.more
         return (
@@ -190,29 +187,33 @@ class Queries:
             blobs,
         )
 
-    def _page(self, account: str, ask: Ask, query: QueryEnvelope, fresh: bool) -> Page[object]:
+    def _page(self, account: str, ask: Ask, nonce: str | None) -> Page[object]:
+        if isinstance(ask, AskKeyring):
+            return self._keyring(account, ask, nonce)
+        if nonce is not None and not self._nonces.use(account, nonce):
+            raise StaleNonce
         if isinstance(ask, AskResult):
             result = self._recorded(account, ask.command)
             if result is None:
                 raise NotFound("there is no such command")
             return Page((result,), ((),))
         with self._engine.connect() as db:
-            if isinstance(ask, AskKeyring):
-                return self._keyring(account, ask, query.nonce, fresh, db)
-            desk = Desk(account, datetime.now(UTC), db, fresh, self._mail_token)
+            desk = Desk(account, datetime.now(UTC), db, nonce is not None, self._mail_token)
             return VIEWS[type(ask)](ask, desk)
 
-    def _keyring(
-        self, account: str, ask: AskKeyring, nonce: str | None, fresh: bool, db: sa.Connection
-    ) -> Page[object]:
-        if not fresh or nonce is None:
+    def _keyring(self, account: str, ask: AskKeyring, nonce: str | None) -> Page[object]:
+        """Who proves nothing uses up no nonce: there is room for so many used ones, and none for strangers'."""
+        if nonce is None or not self._nonces.good(account, nonce):
             raise StaleNonce
-        found = accounts.login_keys(account, db)
-        if found is None:
-            raise BadLogin
-        public = found[0] if ask.purpose == "login" else found[1]
-        verify_login(unb64(public), unb64(ask.proof), self._home, ask.purpose, unb64(nonce))
-        page = accounts.keyring_of(account, db)
+        with self._engine.connect() as db:
+            found = accounts.login_keys(account, db)
+            if found is None:
+                raise BadLogin
+            public = found[0] if ask.purpose == "login" else found[1]
+            verify_login(unb64(public), unb64(ask.proof), self._home, ask.purpose, unb64(nonce))
+            if not self._nonces.use(account, nonce):
+                raise StaleNonce
+            page = accounts.keyring_of(account, db)
         return Page(page.rows, page.sealed)
 
     def _fill(self, page: Page[object]) -> tuple[list[dict[str, JsonValue]], list[bytes], bool]:

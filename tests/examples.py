@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from hashlib import sha512
 from typing import Any, TypeVar
 
 from domain.facts import Actor
@@ -38,6 +39,16 @@ def raw(name: str) -> str:
     return b64(name.encode())
 
 
+def key32(name: str) -> str:
+    """A public key, MAC or token as messages carry it."""
+    return b64(sha256(name.encode()))
+
+
+def signature(name: str) -> str:
+    """A signature as messages carry it."""
+    return b64(sha512(name.encode()).digest())
+
+
 def actor(name: str, at: datetime = NOW) -> Actor:
     """Somebody on their first device."""
     return Actor(long_id(name), short_id(f"{name}'s device"), at)
@@ -45,14 +56,14 @@ def actor(name: str, at: datetime = NOW) -> Actor:
 
 def identity(name: str, n: int = 1, *devices: str) -> IdentityHead:
     """What somebody's chain says at record `n`."""
-    keys = {device: raw(f"key of {device}") for device in devices or (short_id(f"{name}'s device"),)}
+    keys = {device: key32(f"key of {device}") for device in devices or (short_id(f"{name}'s device"),)}
     return IdentityHead(
         n=n,
         head=sealed(f"{name}'s record {n}"),
-        sign=raw(f"{name}'s sign"),
+        sign=key32(f"{name}'s sign"),
         seal=raw(f"{name}'s seal"),
         seal_suite="MLKEM768_X25519",
-        recovery=raw(f"{name}'s recovery"),
+        recovery=key32(f"{name}'s recovery"),
         devices=keys,
     )
 
@@ -70,14 +81,14 @@ def side(name: str) -> Side:
 
 ANN, BOB, EVE = actor("ann"), actor("bob"), actor("eve")
 
-RECORD = SignedRecord(raw("record"), (raw("signature"), raw("second signature")))
+RECORD = SignedRecord(raw("record"), (signature("first"), signature("second")))
 
 SPECIAL: dict[str, dict[str, Any]] = {
     "ConfirmConnection": {"acceptance": sealed("acceptance")},
     "AddressClaimed": {"token": sealed("ann@localhost")},
     "AcceptInvitation": {"key": short_id("bob's key"), "record": raw("acceptance"), "note": sealed("bob's note")},
-    "InviteConnection": {"record": raw("offer"), "mac": raw("offer mac"), "note": sealed("ann's note")},
-    "ConnectionInvited": {"record": raw("offer"), "mac": raw("offer mac"), "note": sealed("ann's note")},
+    "InviteConnection": {"record": raw("offer"), "mac": key32("offer mac"), "note": sealed("ann's note")},
+    "ConnectionInvited": {"record": raw("offer"), "mac": key32("offer mac"), "note": sealed("ann's note")},
     "ConnectionEstablished": {"inviter": side("ann"), "acceptor": side("bob")},
     "InvitationAccepted": {"by": BOB.account},
     "InvitationDeclined": {"by": BOB.account},
@@ -88,7 +99,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
 
 COMMON: dict[str, Any] = {
     "acceptance": raw("acceptance"),
-    "acceptance_mac": raw("mac"),
+    "acceptance_mac": key32("mac"),
     "acceptor": BOB.account,
     "account": ANN.account,
     "address": "ann@localhost",
@@ -107,12 +118,12 @@ COMMON: dict[str, Any] = {
     "kek": sealed("kek"),
     "kek_recovery": sealed("kek for recovery"),
     "key": short_id("ann's key"),
-    "login": raw("login"),
-    "mac": raw("mac"),
+    "login": key32("login"),
+    "mac": key32("mac"),
     "manifest": raw("manifest"),
     "note": sealed("note"),
     "offer": raw("offer"),
-    "offer_mac": raw("offer mac"),
+    "offer_mac": key32("offer mac"),
     "owner": ANN.account,
     "owner_wrap": sealed("owner's wrap"),
     "pair": sealed("pair"),
@@ -122,12 +133,12 @@ COMMON: dict[str, Any] = {
     "recipient_key": short_id("bob's key"),
     "recipient_wrap": sealed("recipient's wrap"),
     "record": RECORD,
-    "recovery_login": raw("recovery login"),
+    "recovery_login": key32("recovery login"),
     "share": short_id("share"),
-    "signature": raw("signature"),
+    "signature": signature("manifest"),
     "space": short_id("space"),
     "suite": "MLKEM768_X25519",
-    "token": raw("token"),
+    "token": key32("token"),
     "token_hash": sealed("token"),
     "version": 1,
     "wrap": sealed("wrap"),

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, cast, get_args, get_origin, get_type_hints
 
-from annotated_types import Ge, Le
+from annotated_types import Ge, Le, MaxLen, MinLen
 from hypothesis import strategies as st
 from pydantic import AwareDatetime, JsonValue, StringConstraints
 from pydantic.fields import FieldInfo
@@ -27,7 +27,9 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
     if hint == Bytes:
         return st.from_regex(r"[A-Za-z0-9_-]{0,20}", fullmatch=True)
     if hint == Address:
-        return st.from_regex(r"[a-z0-9.é+]{1,10}@[a-z0-9.]{1,10}", fullmatch=True)
+        return st.from_regex(
+            r"[a-z0-9_+-]{1,10}(\.[a-z0-9_+-]{1,5})?@[a-z0-9-]{1,10}(\.[a-z0-9-]{1,5})?", fullmatch=True
+        )
     if hint == JsonValue:
         return st.none() | st.booleans() | st.integers() | st.text(max_size=20)
     if is_dataclass(hint):
@@ -50,7 +52,10 @@ def _annotated(hint: Any) -> st.SearchStrategy[Any]:
     plain, *marks = get_args(hint)
     for mark in marks:
         if isinstance(mark, FieldInfo):
-            bounds = {type(bound): bound for bound in mark.metadata}
+            bounds: dict[type, Any] = {type(bound): bound for bound in mark.metadata}
+            if MinLen in bounds:
+                inner, least, most = get_args(plain)[0], bounds[MinLen].min_length, bounds[MaxLen].max_length
+                return st.lists(values(inner), min_size=least, max_size=most).map(tuple)
             return st.integers(bounds[Ge].ge, bounds[Le].le)
         if isinstance(mark, StringConstraints) and mark.pattern:
             return st.from_regex(mark.pattern, fullmatch=True)

@@ -1,11 +1,11 @@
 """The envelopes around commands and queries, and what comes back: the bytes that are signed."""
 
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import ConfigDict, JsonValue, TypeAdapter
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 
-from privity.messages.fields import STRICT, AccountId, Bytes, CommandId, Id, Instant
+from privity.messages.fields import STRICT, AccountId, CommandId, Id, Instant, Nonce
 
 COMMAND_SUBJECT = "privity.cmd"
 QUERY_SUBJECT = "privity.qry"
@@ -51,8 +51,8 @@ class QueryEnvelope:
     device: Id
     issued_at: Instant
     params: dict[str, JsonValue]
-    nonce: Bytes | None = None
-    at_least: int = 0
+    nonce: Nonce | None = None
+    at_least: Annotated[int, Field(ge=0, le=2**62)] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,9 @@ Key32 = Digest
 Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{86}$")]
 """64 bytes of Ed25519: 86 characters of base64url."""
 
+Nonce = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*$", max_length=128)]
+"""Base64url; what it says is the backend's own affair."""
+
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SuiteName = Literal["MLKEM768_X25519", "X25519", "RSA-4096-OAEP"]
 Instant = AwareDatetime

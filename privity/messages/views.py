@@ -16,6 +16,8 @@ from privity.messages.fields import (
     ConnectionId,
     Digest,
     Id,
+    Key32,
+    Signature,
     SignedRecord,
     SuiteName,
     Version,
@@ -56,7 +58,7 @@ class AskKeyring(Ask):
 
     view: ClassVar[str] = "keyring"
     purpose: Literal["login", "recover"]
-    proof: Bytes = field(repr=False)
+    proof: Signature = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +83,7 @@ class AskOffer(Ask):
 
     view: ClassVar[str] = "offer"
     id: Id
-    token: Bytes = field(repr=False)
+    token: Key32 = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,6 +15,8 @@ EXPIRES = "2030-01-08T00:00:00Z"
 LOG_KEY = SigningKey.from_seed(b"L" * 32).public
 HOME = "h" * 26
 INV = "i" * 26
+LAPTOP, PHONE = "l" * 26, "p" * 26
+"""Devices."""
 S = b"S" * 32
 DEK = b"D" * 32
 KEK = b"K" * 32
@@ -60,7 +62,7 @@ def person(name: str) -> Person:
     seal = generate_keypair(Suite.X25519)
     genesis = make_genesis(sign, seal.public, seal.suite, recovery.public, b"N" * 16)
     device = SigningKey.from_seed(sha256(b"device " + name.encode()))
-    first = next_record(verify_chain([genesis]), sign, devices={"laptop": device.public})
+    first = next_record(verify_chain([genesis]), sign, devices={LAPTOP: device.public})
     return Person(sign, recovery, seal, [genesis, first])
 
 

@@ -49,9 +49,11 @@ def decide(command: Command, load: Load, by: Actor, **facts: Any) -> list[Event]
     raise NotImplementedError(type(command).__name__)
 
 
-def _account(command: Command, load: Load, by: Actor, head: IdentityHead | None = None) -> list[Event]:
+def _account(
+    command: Command, load: Load, by: Actor, head: IdentityHead | None = None, *, recovered: bool = False
+) -> list[Event]:
     if not isinstance(command, RegisterAccount):
-        return account.decide(command, load(account.State, by.account), by, head=head)
+        return account.decide(command, load(account.State, by.account), by, head=head, recovered=recovered)
     token = digest(command.address.encode())
     holder = load(account.AddressState, token)
     return account.decide(command, load(account.State, by.account), by, head=head, holder=holder, token=token)

@@ -2,7 +2,8 @@
 
 import pytest
 
-from privity.errors import AddressTaken, AlreadyExists, BadSignature, NotFound, StaleChain
+from domain import account
+from privity.errors import AddressTaken, AlreadyExists, BadSignature, ChainFull, NotFound, StaleChain
 from privity.messages.accounts import (
     AccountRegistered,
     AddressClaimed,
@@ -14,8 +15,9 @@ from privity.messages.accounts import (
     RegisterAccount,
 )
 from privity.messages.base import Command
+from privity.messages.fields import SignedRecord
 from tests.domain.deciding import given
-from tests.examples import ANN, BOB, example, identity, raw, sealed, short_id
+from tests.examples import ANN, BOB, example, identity, key32, sealed, short_id, signature
 
 REGISTERED = (example(AddressClaimed), example(AccountRegistered))
 
@@ -52,12 +54,37 @@ def test_a_record_that_does_not_follow_the_newest_is_stale(n: int) -> None:
     given(*REGISTERED).when(example(ExtendIdentity), by=ANN, head=identity("ann", n)).then(StaleChain)
 
 
+def grown(records: int) -> SignedRecord:
+    """A record as large as they come; so many of them fill a chain."""
+    return SignedRecord("A" * (account.MAX_CHAIN // records), (signature("first"), signature("second")))
+
+
+def test_a_chain_grows_up_to_a_bound_and_a_little_more_for_the_recovery_key() -> None:
+    """Else a thief of the sign key could use it up, and lock the owner out."""
+    history = [*REGISTERED, example(IdentityExtended, head=identity("ann", 2), record=grown(2))]
+    last = example(ExtendIdentity, record=grown(2))
+    given(*history).when(last, by=ANN, head=identity("ann", 3)).then(ChainFull)
+    given(*history).when(example(ExtendIdentity), by=ANN, head=identity("ann", 3)).then(
+        example(IdentityExtended, head=identity("ann", 3))
+    )
+    recovered = given(*history).when(last, by=ANN, head=identity("ann", 3), recovered=True)
+    recovered.then(example(IdentityExtended, head=identity("ann", 3), record=grown(2)))
+    history += [example(IdentityExtended, head=identity("ann", 3), record=grown(2))]
+    too_much = given(*history).when(last, by=ANN, head=identity("ann", 4), recovered=True)
+    too_much.then(ChainFull)
+
+
+def test_a_chain_of_any_account_fits_an_answer() -> None:
+    """With its signatures, and as JSON."""
+    assert account.MAX_CHAIN + account.RESERVED < 600 * 1024
+
+
 def test_without_a_verified_record_the_chain_stays() -> None:
     given(*REGISTERED).when(example(ExtendIdentity), by=ANN, head=None).then(StaleChain)
 
 
 def test_a_new_passphrase_changes_login_cost_and_wrap() -> None:
-    changed = {"login": raw("new login"), "kdf": Kdf(128 * 1024, 4, 4), "kek": sealed("new wrap")}
+    changed = {"login": key32("new login"), "kdf": Kdf(128 * 1024, 4, 4), "kek": sealed("new wrap")}
     decided = given(*REGISTERED).when(example(ChangePassphrase, **changed), by=ANN)
     decided.then(example(PassphraseChanged, **changed))
 

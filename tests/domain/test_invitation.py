@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from domain import invitation
 from domain.facts import Actor
 from privity.errors import (
     AlreadyConnected,
@@ -45,6 +46,17 @@ ANSWERS = pytest.mark.parametrize(
 
 def test_who_has_a_published_key_invites() -> None:
     given(*KEYS).when(example(InviteConnection), by=ANN).then(INVITED)
+
+
+@pytest.mark.parametrize("end", [CANCELLED, DECLINED, ACCEPTED[0]], ids=lambda event: event.name)
+def test_a_closed_invitation_keeps_nothing_large_in_mind(end: Event) -> None:
+    """Many are kept at hand, and only an open one needs its record."""
+    state = invitation.State()
+    for event in (INVITED, end):
+        invitation.evolve(state, event)
+    assert state.inviter is not None
+    assert (state.closed, state.record, state.mac, state.inviter.public) == (True, "", "", "")
+    assert state.inviter.account == ANN.account
 
 
 def test_an_invitations_id_is_taken_once() -> None:

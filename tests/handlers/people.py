@@ -32,7 +32,7 @@ from privity.messages.invitations import AcceptInvitation, InviteConnection
 from privity.messages.items import AddItem, EditItem
 from privity.messages.keys import PublishPublicKey, StoreKeypair
 from privity.messages.shares import ClaimShare, CreateShare
-from tests.examples import NOW, raw
+from tests.examples import NOW, key32
 
 HANDLERS = (accounts, connections, invitations, items, keys, shares)
 """Imported, they are registered."""
@@ -54,9 +54,11 @@ class Citizen:
     pair: KeyPair = field(default_factory=lambda: generate_keypair(Suite.X_WING))
     chain: list[Signed] = field(default_factory=list)
 
+    recovery: SigningKey = field(default_factory=SigningKey.generate)
+
     def __post_init__(self) -> None:
         genesis = make_genesis(
-            self.keys.sign, self.keys.seal.public, self.keys.seal.suite, SigningKey.generate().public, b"n" * 16
+            self.keys.sign, self.keys.seal.public, self.keys.seal.suite, self.recovery.public, b"n" * 16
         )
         self.account = account_id(genesis.record)
         self.chain = [genesis]
@@ -72,11 +74,12 @@ class Citizen:
         """The device that signs."""
         return Signer(self.account, self.device_id, self.device, HOME.id)
 
-    def next_record(self, devices: dict[str, bytes]) -> Signed:
+    def next_record(self, devices: dict[str, bytes], recovery: SigningKey | None = None) -> Signed:
         """A record that would follow, with these devices."""
         return make_next(
             self.identity,
             self.keys.sign,
+            recovery=recovery,
             sign=self.keys.sign,
             seal_public=self.keys.seal.public,
             seal_suite=self.keys.seal.suite,
@@ -95,8 +98,8 @@ class Citizen:
         facts = {
             "address": self.address,
             "chain": tuple(to_record(each) for each in self.chain),
-            "login": raw("login"),
-            "recovery_login": raw("recovery login"),
+            "login": key32("login"),
+            "recovery_login": key32("recovery login"),
             "kdf": Kdf(64 * 1024, 3, 4),
             "kek": digest(sealed[0]),
             "kek_recovery": digest(sealed[1]),
@@ -107,6 +110,11 @@ class Citizen:
     def extends(self, devices: dict[str, bytes]) -> Delivery:
         """More devices, or less."""
         self.chain.append(self.next_record(devices))
+        return self.says(ExtendIdentity(to_record(self.chain[-1])))
+
+    def recovers(self) -> Delivery:
+        """A record that the recovery key signs."""
+        self.chain.append(self.next_record({self.device_id: self.device.public}, self.recovery))
         return self.says(ExtendIdentity(to_record(self.chain[-1])))
 
     def stores_key(self) -> list[Delivery]:

@@ -10,7 +10,7 @@ from privity.messages.connections import NoteConnection, RemoveConnection
 from privity.messages.invitations import CancelInvitation, DeclineInvitation
 from privity.messages.items import RemoveItem
 from privity.messages.shares import RemoveShare
-from tests.examples import raw
+from tests.examples import key32
 from tests.handlers.people import Citizen, Invitation, Shared
 
 
@@ -33,7 +33,7 @@ def tell() -> Story:
     told = [ann.registers(), bob.registers(), eve.registers()]
     told.append(ann.extends({ann.device_id: ann.device.public, new_id(): SigningKey.generate().public}))
     new_kek = b"a new wrap of ann's kek"
-    told.append(ann.says(ChangePassphrase(raw("new"), Kdf(64 * 1024, 4, 4), digest(new_kek)), new_kek))
+    told.append(ann.says(ChangePassphrase(key32("new"), Kdf(64 * 1024, 4, 4), digest(new_kek)), new_kek))
     for each in (ann, bob, eve):
         told += each.stores_key()
     items = sorted(new_id() for _ in range(5))

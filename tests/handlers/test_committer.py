@@ -1,6 +1,7 @@
 """The committer on a real store: a batch in, an outcome for each delivery, and everything on disk or nothing."""
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from domain import account
 from handlers import committer as committer_module
 from handlers import opening
 from handlers.committer import ATTEMPTS_ON_POISON, Committer, Outcome
@@ -17,6 +19,7 @@ from handlers.opening import Delivery
 from handlers.registry import HANDLERS, Desk
 from infra.mapping import to_positioned
 from infra.store import Batch, EventStore, open_store
+from privity.crypto import identity
 from privity.crypto.command import frame, unframe
 from privity.crypto.signing import SigningKey
 from privity.encoding import digest, lp, new_id
@@ -28,7 +31,7 @@ from privity.messages.catalog import COMMANDS, EVENTS
 from privity.messages.connections import RemoveConnection
 from privity.messages.envelope import Result
 from privity.messages.invitations import ConnectionInvited
-from privity.messages.items import AddItem, ItemAdded, RemoveItem
+from privity.messages.items import AddItem, ItemAdded, ItemEdited, RemoveItem
 from privity.messages.keys import StoreKeypair
 from tests.examples import LATER, NOW, example
 from tests.handlers.conftest import Clock, MakeCommitter
@@ -589,16 +592,84 @@ def test_an_address_that_two_claim_at_two_workers_is_one_persons(workers: MakeCo
 # What is recorded can be read.
 
 
+@pytest.mark.parametrize("crypto", [True, False], ids=["by the chain", "by the event"])
 @pytest.mark.parametrize("device", ["A-b_9", "x", "a" * 64])
 def test_a_device_of_another_form_is_refused_before_it_makes_events_that_nobody_can_read(
-    committer: Committer, store: EventStore, ann: Citizen, device: str
+    committer: Committer,
+    store: EventStore,
+    ann: Citizen,
+    device: str,
+    crypto: bool,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    devices = {ann.device_id: ann.device.public, device: SigningKey.generate().public}
-    outcome = committer.process([ann.extends(devices)])
     newcomer = Citizen("bob@localhost")
-    newcomer.chain.append(newcomer.next_record({newcomer.device_id: newcomer.device.public, device: b"\x09" * 32}))
-    assert statuses([*outcome, *committer.process([newcomer.registers()])]) == ["Malformed", "Malformed"]
-    assert [event for event in happened(store) if isinstance(event, AccountRegistered)]
+    with monkeypatch.context() as hostile:
+        hostile.setattr(identity, "_DEVICE_ID", re.compile("(?s).*"))
+        extended = ann.extends({ann.device_id: ann.device.public, device: SigningKey.generate().public})
+        newcomer.chain.append(newcomer.next_record({newcomer.device_id: newcomer.device.public, device: b"\x09" * 32}))
+        registered = newcomer.registers()
+        if not crypto:  # as if the first guard were not there
+            outcomes = committer.process([extended, registered])
+    if crypto:
+        outcomes = committer.process([extended, registered])
+    assert statuses(outcomes) == (["ForgedRecord"] * 2 if crypto else ["Malformed"] * 2)
+    assert len([event for event in happened(store) if isinstance(event, AccountRegistered)]) == 1
+
+
+def test_what_could_not_be_read_again_is_refused_and_leaves_nothing_behind(
+    committer: Committer, store: EventStore, ann: Citizen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a handler lets pass: one such event would stop every reader behind it for ever."""
+    registered, item = HANDLERS[AddItem], new_id()
+
+    def careless(command: AddItem, desk: Desk) -> list[Event]:
+        return [*registered.handler(command, desk), ItemEdited(command.item, desk.by.account, 0, "x", "y")]
+
+    with monkeypatch.context() as hostile:
+        hostile.setitem(HANDLERS, AddItem, replace(registered, handler=careless))
+        assert statuses(committer.process([ann.adds(item), *ann.stores_key()])) == ["Malformed", "accepted", "accepted"]
+    assert added(store) == []
+    assert statuses(committer.process([ann.adds(item), ann.adds(item, 2)])) == ["accepted", "accepted"]
+    assert [stored.version for stored in store.read(f"item-{item}")] == [1, 2]
+
+
+def test_several_events_of_one_stream_are_numbered_on(
+    committer: Committer, store: EventStore, ann: Citizen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registered, item = HANDLERS[AddItem], new_id()
+
+    def twice(command: AddItem, desk: Desk) -> list[Event]:
+        edited = ItemEdited(command.item, desk.by.account, 2, command.content, command.wrap)
+        return [*registered.handler(command, desk), edited]
+
+    monkeypatch.setitem(HANDLERS, AddItem, replace(registered, handler=twice))
+    assert statuses(committer.process([ann.adds(item), ann.adds(item, 3)])) == ["accepted", "accepted"]
+    assert [stored.version for stored in store.read(f"item-{item}")] == [1, 2, 3]
+
+
+def test_an_account_begins_with_four_records_at_most(committer: Committer) -> None:
+    bob = Citizen("bob@localhost")
+    for _ in range(2):
+        bob.chain.append(bob.next_record({bob.device_id: bob.device.public}))
+    assert len(bob.chain) == 4
+    longer = Citizen("longer@localhost")
+    for _ in range(3):
+        longer.chain.append(longer.next_record({longer.device_id: longer.device.public}))
+    assert statuses(committer.process([bob.registers(), longer.registers()])) == ["accepted", "Malformed"]
+
+
+def test_a_chain_does_not_grow_without_end_but_the_recovery_key_still_gets_in(
+    committer: Committer, ann: Citizen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thief of the sign key must not be able to use up the owner's way back."""
+    devices = {ann.device_id: ann.device.public}
+    assert statuses(committer.process([ann.extends(devices)])) == ["accepted"]
+    monkeypatch.setattr(account, "MAX_CHAIN", 10_000)
+    assert statuses(committer.process([ann.extends(devices)])) == ["ChainFull"]
+    ann.chain.pop()
+    recovered = ann.recovers()
+    assert statuses(committer.process([recovered])) == ["accepted"]
+    assert statuses(committer.process([ann.extends(devices)])) == ["ChainFull"]
 
 
 def test_every_command_of_the_language_has_a_handler() -> None:

@@ -556,3 +556,34 @@ def test_sqlite_without_a_write_ahead_log_is_refused(tmp_path: Path, monkeypatch
 def test_postgresql_that_does_not_sync_is_refused(postgres_url: str) -> None:
     with pytest.raises(StoreUnavailable, match="synchronous_commit=off"):
         open_store(f"{postgres_url}&options=-c%20synchronous_commit%3Doff")
+
+
+# What was done outside.
+
+
+def test_what_was_done_is_remembered_by_every_worker_and_over_restarts(store: EventStore, open_again: Open) -> None:
+    assert not store.is_done("mail-1")
+    store.mark_done("mail-1")
+    store.mark_done("mail-1")
+    assert (store.is_done("mail-1"), store.is_done("mail-2")) == (True, False)
+    other = open_again()
+    assert other.is_done("mail-1")
+    other.mark_done("mail-2")
+    assert store.is_done("mail-2")
+    assert store.head() == 0
+
+
+def test_many_workers_may_be_done_with_the_same_at_once(store: EventStore, open_again: Open) -> None:
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(lambda worker: worker.mark_done("mail-1"), [store, open_again()] * 10))
+    assert store.is_done("mail-1")
+
+
+def test_a_store_of_before_gets_the_table(store: EventStore, open_again: Open) -> None:
+    store.append(Batch([event("share-1")]))
+    with store._recorder.datastore.transaction(commit=True) as cursor:
+        cursor.execute("DROP TABLE done")
+    again = open_again()
+    assert not again.is_done("mail-1")
+    again.mark_done("mail-1")
+    assert (again.is_done("mail-1"), again.head()) == (True, 1)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from privity.errors import BadToken, InvitationClosed, InvitationExpired, NotFound
 from privity.messages.catalog import EVENTS
+from privity.messages.fields import SignedRecord
 from privity.messages.recorded import Positioned
 from privity.messages.views import (
     Ask,
@@ -26,11 +27,11 @@ from privity.messages.views import (
     AskShares,
     AskSpaces,
 )
-from projections import feed
+from projections import connections, feed
 from projections.desk import VIEWS, Desk, Page
 from projections.projector import Projector, rows, snapshot
 from projections.rebuild import differences
-from tests.examples import BOB, LATER, NOW, example
+from tests.examples import ANN, BOB, EVE, LATER, NOW, example, long_id, meta, side, signature
 from tests.handlers.people import Citizen
 from tests.handlers.story import Story
 
@@ -273,6 +274,51 @@ def test_m6_the_status_of_an_invitation_is_that_of_now(folded: sa.Engine, story:
     assert sorted(sent) == ["accepted", "accepted", "cancelled", "declined"]
     got = ask(folded, AskInvitations(), story.bob).rows
     assert [(row.status, row.incoming, row.note, row.record) for row in got] == [("accepted", True, None, None)]
+
+
+def test_a_page_of_connections_carries_so_much_of_identity_chains_and_no_more(
+    views: sa.Engine, story: Story, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A peer's long chain makes pages shorter; it leaves nobody out."""
+    ids = [long_id(name) for name in ("one", "two", "three")]
+    made = [example(EVENTS["account-registered"], chain=(SignedRecord("A" * 400, (signature("s"),)),) * 4)]
+    made += [
+        example(EVENTS["connection-established"], connection=id, inviter=side("bob"), acceptor=side("ann"))
+        for id in ids
+    ]
+    Projector(views).apply([Positioned(n, event.stream, 1, event, meta()) for n, event in enumerate(made, 1)])
+    bob = replace(story.bob)
+    bob.account = BOB.account
+    assert len(ask(views, AskConnections(), bob).rows) == 3
+    for budget, pages in ((5000, [3]), (3300, [2, 1]), (100, [1, 1, 1])):
+        monkeypatch.setattr(connections, "MAX_CHAINS", budget)
+        after, found, sizes = 0, [], []
+        while True:
+            page = ask(views, AskConnections(after=after), bob)
+            sizes.append(len(page.rows))
+            found += [row.connection for row in page.rows]
+            assert all(len(row.peer_chain) == 4 for row in page.rows)
+            if not page.more:
+                break
+            after = page.cursors[-1]
+        assert (found, sizes) == (ids, pages)
+
+
+def test_the_connection_that_somebody_else_made_of_ones_invitation_is_not_shown(views: sa.Engine, story: Story) -> None:
+    """Bob has the address, but Eve has accepted."""
+    registered = example(EVENTS["account-registered"], account=BOB.account, address="bob@localhost")
+    invited = example(EVENTS["connection-invited"], email="bob@localhost")
+    for by, shown in ((EVE, None), (BOB, long_id("connection"))):
+        engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool)
+        accepted = example(EVENTS["invitation-accepted"], by=by.account)
+        events = (registered, invited, accepted)
+        Projector(engine).apply([Positioned(n, event.stream, 1, event, meta()) for n, event in enumerate(events, 1)])
+        ann, bob = replace(story.ann), replace(story.bob)
+        ann.account, bob.account = ANN.account, BOB.account
+        (his,), (hers,) = (ask(engine, AskInvitations(), one).rows for one in (bob, ann))
+        assert (his.status, his.connection) == ("accepted", shown)
+        assert (hers.status, hers.connection) == ("accepted", long_id("connection"))
+        engine.dispose()
 
 
 # The feed.
