@@ -10,7 +10,15 @@ from hypothesis import strategies as st
 
 from privity.errors import Malformed, UnknownCommand
 from privity.messages.base import Command, Event
-from privity.messages.catalog import COMMANDS, EVENTS, command_codec, read_command, sealed_fields, sealed_of
+from privity.messages.catalog import (
+    COMMANDS,
+    EVENTS,
+    check_address,
+    command_codec,
+    read_command,
+    sealed_fields,
+    sealed_of,
+)
 from privity.messages.envelope import CommandEnvelope, command_envelope
 from privity.messages.recorded import Meta, Recorded, read_recorded, write_recorded
 from tests.examples import example, meta, sealed
@@ -134,3 +142,75 @@ def test_what_is_frozen_stays() -> None:
         message = example(type_)
         with pytest.raises(AttributeError):
             setattr(message, fields(message)[0].name, None)
+
+
+BENT = [
+    "=?utf-8?q?x?=@example.org",
+    "a@b\n",
+    "a\r\nbcc:eve@example.org",
+    "a b@example.org",
+    '"a"@example.org',
+    "a@b@c",
+    ".a@example.org",
+    "a..b@example.org",
+    "a.@example.org",
+    "a@.org",
+    "a@example.",
+    "a@exa_mple.org",
+    "@example.org",
+    "a@",
+    "",
+    "é@example.org",
+    "a@exämple.org",
+    "a,b@example.org",
+    "<a@example.org>",
+    "a(x)@example.org",
+    "a:b@example.org",
+    "a;b@example.org",
+    "a%b@example.org",
+    "a@[127.0.0.1]",
+    "A@example.org",
+]
+
+
+@pytest.mark.parametrize("address", [*BENT, "a" * 65 + "@b", "a@" + "b" * 260, "a." * 200 + "a@b"], ids=ascii)
+def test_what_mail_software_could_read_more_into_is_no_address(address: str) -> None:
+    whole = body(example(COMMANDS["invitations.invite"]))
+    with pytest.raises(Malformed, match="email"):
+        read_command("invitations.invite", whole | {"email": address})
+
+
+@pytest.mark.parametrize("address", ["a@b", "a.b+c_d-e@mail.example.org", "0@localhost", "a" * 64 + "@example.org"])
+def test_a_plain_address_is_one(address: str) -> None:
+    assert check_address(address.upper()) == address
+
+
+@pytest.mark.parametrize(
+    ("type_", "field", "value"),
+    [
+        ("accounts.register", "login", "A" * 42),
+        ("accounts.register", "recovery_login", "A" * 44),
+        ("accounts.register", "chain", []),
+        ("accounts.register", "chain", 5),
+        ("accounts.change-passphrase", "login", "A" * 30_000),
+        ("invitations.invite", "mac", "A" * 86),
+        ("invitations.accept", "token", ""),
+        ("invitations.decline", "token", "A" * 30_000),
+        ("connections.confirm", "mac", "A" * 30_000),
+        ("shares.create", "signature", "A" * 85),
+    ],
+)
+def test_keys_macs_tokens_and_chains_have_their_sizes(type_: str, field: str, value: object) -> None:
+    """Before anything is computed with them."""
+    whole = body(example(COMMANDS[type_]))
+    sent = [whole[field][0]] * value if isinstance(value, int) else value
+    with pytest.raises(Malformed, match=field):
+        read_command(type_, whole | {field: sent})
+
+
+@pytest.mark.parametrize("signatures", [0, 3])
+def test_a_record_has_one_signature_or_two(signatures: int) -> None:
+    whole = body(example(COMMANDS["accounts.extend-identity"]))
+    record = whole["record"] | {"signatures": [whole["record"]["signatures"][0]] * signatures}
+    with pytest.raises(Malformed, match="signatures"):
+        read_command("accounts.extend-identity", {"record": record})

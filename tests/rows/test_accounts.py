@@ -214,7 +214,7 @@ async def keys_of(person: Person, written: NewAccount) -> dict[str, bytes]:
         for item in kept.rows:
             place = (me, item.item.encode(), str(item.version).encode())
             found["item's DEK"] = unwrap_key(keyring.kek, kept.blob(item.wrap), labels.PURPOSE_ITEM, *place)
-        pairs = await session.ask_all(AskKeys(), KeyRow)
+        pairs = await session.ask_all(AskKeys(), KeyRow, fresh=True)
         for pair in pairs.rows:
             place = (me, pair.key.encode(), pair.suite.encode())
             wrapped = pairs.blob(pair.private)
@@ -229,10 +229,10 @@ async def keys_of(person: Person, written: NewAccount) -> dict[str, bytes]:
 
 async def test_m2_passphrase_and_secret_open_the_kek_and_the_kek_opens_the_rest(newcomer: Newcomer) -> None:
     ann, written = await newcomer("ann")
-    row = await account_row(ann)
-    async with ann.session() as (session, keyring):
-        sealed = (await session.ask(AskAccount(), AccountRow)).sealed
     right, wrong = unlocked(written), unlocked(written, NEW_PASSPHRASE)
+    async with ann.session() as (session, keyring):
+        assert not (await session.ask(AskAccount(), AccountRow, fresh=True)).sealed  # for the passphrase's proof alone
+        row, sealed = await accounts._keyring(session.server, session.account, right.login, "login")
 
     assert unwrap_kek(right.wrap, sealed[row.kek], labels.PURPOSE_KEK, row.account) == keyring.kek
     with pytest.raises(DoesNotOpen):

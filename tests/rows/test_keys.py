@@ -53,7 +53,7 @@ async def test_m3_the_private_part_is_stored_only_wrapped_by_the_kek(
     bare = {}
     for each in (ann, bob):
         async with each.session() as (session, keyring):
-            found = await session.ask_all(AskKeys(), KeyRow)
+            found = await session.ask_all(AskKeys(), KeyRow, fresh=True)
             row = found.rows[0]
             place = keyring.account.encode(), row.key.encode(), row.suite.encode()
             wrapped = found.blob(row.private)
