@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from domain import account
+from domain import item as item_
 from handlers import committer as committer_module
 from handlers import opening
 from handlers.committer import ATTEMPTS_ON_POISON, Committer, Outcome
@@ -629,6 +630,7 @@ def test_what_could_not_be_read_again_is_refused_and_leaves_nothing_behind(
         hostile.setitem(HANDLERS, AddItem, replace(registered, handler=careless))
         assert statuses(committer.process([ann.adds(item), *ann.stores_key()])) == ["Malformed", "accepted", "accepted"]
     assert added(store) == []
+    assert committer._states.load(item_.State, item).owner == ""
     assert statuses(committer.process([ann.adds(item), ann.adds(item, 2)])) == ["accepted", "accepted"]
     assert [stored.version for stored in store.read(f"item-{item}")] == [1, 2]
 

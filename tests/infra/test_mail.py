@@ -1,12 +1,11 @@
 """Mail by SMTP: which failures pass, and which are final."""
 
-import socket
-from collections.abc import Callable, Iterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from email.message import EmailMessage
 
 import aiosmtplib
 import pytest
-from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from infra.mail import Send, to_smtp
@@ -41,15 +40,11 @@ class Server:
 
 
 @pytest.fixture
-def server() -> Iterator[tuple[Server, Send]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    made = Server()
-    controller = Controller(made, hostname="127.0.0.1", port=port)
-    controller.start()
-    yield made, to_smtp(f"smtp://127.0.0.1:{port}")
-    controller.stop()
+async def server() -> AsyncIterator[tuple[Server, Send]]:
+    made, loop = Server(), asyncio.get_running_loop()
+    listening = await loop.create_server(lambda: SMTP(made, loop=loop), "127.0.0.1", 0)
+    async with listening:
+        yield made, to_smtp(f"smtp://127.0.0.1:{listening.sockets[0].getsockname()[1]}")
 
 
 def mail() -> EmailMessage:
