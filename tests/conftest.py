@@ -4,12 +4,17 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, connect, somebody
 from tests.postgres import postgres_server, postgres_url
 
 __all__ = ["postgres_server", "postgres_url"]  # fixtures, found here by their names
+
+# No law depends on how fast this machine is now.
+settings.register_profile("privity", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("privity")
 
 MakePerson = Callable[[str], Awaitable[Person]]
 
