@@ -6,7 +6,8 @@ COPY requirements.lock .
 RUN pip wheel --no-cache-dir --require-hashes --wheel-dir /wheels -r requirements.lock
 
 FROM python:3.13-slim
-RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/privity --create-home privity
+RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/privity --create-home privity && \
+    install --directory --owner privity --group privity /etc/nats
 WORKDIR /opt/privity
 COPY pyproject.toml README.md LICENSE app.py ./
 COPY privity privity

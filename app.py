@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import json
 import logging
 import socket
 import sys
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import nats.js.errors
@@ -15,18 +17,24 @@ import sqlalchemy as sa
 from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
-from handlers import accounts, connections, invitations, items, keys, mail, shares
+from handlers import accounts, connections, enrolment, invitations, items, keys, mail, shares
 from handlers.committer import Committer
+from handlers.enrolment import Enrolments
 from handlers.intake import DURABLE as INTAKE
 from handlers.intake import Intake
 from handlers.registry import HANDLERS, Home
 from handlers.results import to_result
 from infra import hostile_bytes, operators
 from infra.bus import connect, keep_trying, next_server
+from infra.credentials import device_jwt
+from infra.export import export_whole
 from infra.home import HOME_URL, HomeKeys, locked, open_keys, write_home_url
+from infra.log import Log
 from infra.mail import to_folder, to_smtp
 from infra.mapping import to_positioned
-from infra.nats_server import BusSecrets, NatsServer
+from infra.nats_config import ServerTls, nats_config, quoted
+from infra.nats_server import LOOPBACK, NatsServer
+from infra.people import People
 from infra.processes import (
     Child,
     after_predecessor,
@@ -38,21 +46,26 @@ from infra.processes import (
     until_stopped,
 )
 from infra.relay import Relay
-from infra.settings import Settings, embedded, from_environment
+from infra.settings import PRODUCTION_PEOPLE, Settings, embedded, from_environment, public_address
 from infra.store import EventStore, open_store
 from infra.streams import COMMANDS, EVENTS, declare_streams
 from infra.views_db import open_views
 from infra.watch import Subscriber, keep_hearing
+from privity.crypto.command import frame
 from privity.crypto.credentials import home_id
-from privity.errors import NotFound, Unreachable
+from privity.encoding import b64
+from privity.errors import Busy, NotFound, Unreachable
 from privity.messages.catalog import COMMANDS as COMMAND_TYPES
+from privity.messages.enrolment import EnrolLogin
 from privity.messages.envelope import Result
+from privity.messages.reads import RECORD_SUBJECT, ReadRequest, read_request
 from privity.messages.recorded import Positioned
 from projections.live import DURABLE as VIEWS
 from projections.live import Live
 from projections.nonces import Nonces
 from projections.projector import Projector, reached
 from projections.queries import Queries
+from projections.reads import Reads
 from projections.rebuild import counts, differences
 
 log = logging.getLogger(__name__)
@@ -65,11 +78,13 @@ assert set(HANDLERS) == set(COMMAND_TYPES.values()), "a command has no handler" 
 
 hostile_bytes.survive()
 
-HOST = "127.0.0.1"
 DEFAULT_PORT = 4222
 READY_TIMEOUT = 30.0
 RESTART_DELAY = 0.5
+READ_TIMEOUT = 5.0
+"""Seconds in which a read must be recorded, before its answer is refused."""
 PORT_FILE = "port"
+TLS_FILE = "tls.json"
 PROJECTIONS_LOCK = "projections.lock"
 
 
@@ -80,15 +95,21 @@ def home_of(kept: HomeKeys) -> Home:
 
 @contextlib.asynccontextmanager
 async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Intake, committer, relay and mail; `alone` when no other process can serve the same intake."""
-    home = home_of(open_keys(settings.data))
+    """Intake, committer, relay, mail and enrolment; `alone` when no other process can serve the same intake."""
+    kept = open_keys(settings.data)
+    home = home_of(kept)
     lost = _Lost()
-    bus = await connect(settings.bus_url, name="privity-commands", on_closed=lost.closed)
+    bus = await connect(settings.backend(), name="privity-commands", on_closed=lost.closed)
     broker = _broker(settings, "privity-intake", lost.closed)
     store = await asyncio.to_thread(open_store, settings.store_url)
     relay = Relay(store, bus)
-    intake = Intake(Committer(store, home, lambda: datetime.now(UTC)), bus, relay.wake)
+    committer = Committer(store, home, lambda: datetime.now(UTC), Log(store, kept.log, home.id))
+    intake = Intake(committer, bus, relay.wake)
+    people = People(kept.bus, settings.people, store.revoked)
+    refused = partial(_login_refused, bus)
+    enrolments = Enrolments(store, home.id, kept.nonce, partial(device_jwt, kept.bus), people, refused)
     try:
+        await people.open(settings.system())
         await declare_streams(bus.jetstream())
         if alone:  # what a killed predecessor held comes again at once, and in order
             with contextlib.suppress(nats.js.errors.NotFoundError):
@@ -96,6 +117,8 @@ async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[lis
         heard: dict[str, tuple[str, Subscriber]] = {INTAKE: (COMMANDS, intake.subscribe(broker))}
         send = to_smtp(settings.smtp_url) if settings.smtp_url else to_folder(settings.mail_folder)
         heard[mail.DURABLE] = (EVENTS, mail.subscribe(broker, home, settings.mail_from, send, store))
+        heard[enrolment.DURABLE] = (EVENTS, enrolments.subscribe(broker))
+        intake.subscribe_reads(broker)
         intake.start()
         relaying = asyncio.create_task(relay.run(), name="relay")
         await broker.start()
@@ -111,6 +134,7 @@ async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[lis
             await cancel(relaying, lost.task)
     finally:
         await closed(broker.stop())
+        await closed(people.close())
         await closed(bus.close())
         store.close()
 
@@ -121,13 +145,14 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
     kept = open_keys(settings.data)
     home = home_of(kept)
     lost = _Lost()
-    bus = await connect(settings.bus_url, name="privity-projections", on_closed=lost.closed)
+    bus = await connect(settings.backend(), name="privity-projections", on_closed=lost.closed)
     broker = _broker(settings, "privity-queries", lost.closed)
     store = await asyncio.to_thread(open_store, settings.store_url)
     engine = open_views(settings.views_url)
     try:
         await declare_streams(bus.jetstream())
         live = Live(await asyncio.to_thread(Projector, engine), _after(store), bus.publish)
+        log_of_home = Log(store, kept.log, home.id)
         queries = Queries(
             engine,
             live.announced,
@@ -135,8 +160,11 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
             Nonces(kept.nonce),
             lambda invitation: invitations.mail_token(home, invitation),
             store.sealed,
-            lambda account, command: _recorded(store, account, command),
+            lambda account, command: _recorded(store, log_of_home, account, command),
             store.head,
+            Reads(lambda data: _record_read(bus, data)),
+            log_of_home,
+            first=await asyncio.to_thread(store.head),
         )
         heard: dict[str, tuple[str, Subscriber]] = {VIEWS: (EVENTS, live.subscribe(broker))}
         queries.subscribe(broker)
@@ -154,8 +182,10 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
         store.close()
 
 
-async def up(data: Path, port: int | None) -> None:
+async def up(data: Path, port: int | None, tls: ServerTls | None = None, ca: str | None = None) -> None:
     """Run everything on one folder, in the foreground, until SIGTERM or Ctrl-C.
+
+    With `tls` the bus takes nobody without; `ca` is a file of whom the roles trust then, else the system's list.
 
     Raises:
         AlreadyRunning: another backend holds the folder.
@@ -164,12 +194,14 @@ async def up(data: Path, port: int | None) -> None:
         log_to(data / "logs" / "commands.log")
         kept = open_keys(data)
         port = _choose_port(data, port)
-        server = NatsServer(data, port, BusSecrets(kept.backend_password, kept.person_password))
+        server = NatsServer(data, port, kept.bus, tls=tls)
         stopping = stop_on_signals()
         await server.start()
         try:
-            write_home_url(data, kept, HOST, port, kept.person_password)
-            settings = embedded(data, server.backend_url)
+            public = public_address() or (LOOPBACK, port)
+            write_home_url(data, kept, *public, tls=tls is not None)
+            _keep_tls(data, {"name": public[0], "ca": ca} if tls else None)
+            settings = running(data)
             async with commands_role(settings, alone=True) as tasks:
                 await _with_helpers(data, server, tasks, stopping)
         finally:
@@ -188,8 +220,7 @@ async def serve(role: str) -> None:
     if role not in roles:
         raise NotFound(f"there is no role {role}; there are {', '.join(roles)}")
     if settings.public_address is not None:
-        host, port, credential = settings.public_address
-        write_home_url(settings.data, open_keys(settings.data), host, port, credential)
+        write_home_url(settings.data, open_keys(settings.data), *settings.public_address, tls=settings.tls)
     async with roles[role]() as tasks:
         print(f"ready {role}", flush=True)
         await until_stopped(stopping, tasks)
@@ -211,9 +242,19 @@ def running(data: Path) -> Settings:
     Raises:
         NotFound: there is no home there.
     """
-    kept = open_keys(data, create=False)
+    open_keys(data, create=False)
     port = int((data / PORT_FILE).read_text())
-    return embedded(data, f"nats://backend:{kept.backend_password}@{HOST}:{port}")
+    tls = json.loads((data / TLS_FILE).read_text()) if (data / TLS_FILE).exists() else None
+    if tls is None:
+        return embedded(data, f"nats://{LOOPBACK}:{port}")
+    return embedded(data, f"tls://{LOOPBACK}:{port}", tls_ca=tls["ca"], tls_name=tls["name"])
+
+
+def production_config(data: Path, listen: str, store_dir: Path, monitor: str, tls: ServerTls | None = None) -> str:
+    """What nats-server needs to be the bus of the home in a folder, as text; the home is made where there is none."""
+    own = f"http: {quoted(monitor)} # health\n"
+    keys = open_keys(data).bus
+    return nats_config(keys, listen=listen, store_dir=store_dir, tls=tls, people=PRODUCTION_PEOPLE, own=own)
 
 
 async def status(settings: Settings) -> dict[str, object]:
@@ -223,7 +264,7 @@ async def status(settings: Settings) -> dict[str, object]:
         Unreachable: its bus does not answer.
     """
     try:
-        bus = await asyncio.wait_for(connect(settings.bus_url, name="privity-status"), 5)
+        bus = await asyncio.wait_for(connect(settings.backend(), name="privity-status"), 5)
     except (OSError, TimeoutError, nats.errors.Error) as error:
         raise Unreachable("the backend is not running, or its bus does not answer") from error
     store = await asyncio.to_thread(open_store, settings.store_url)
@@ -231,6 +272,7 @@ async def status(settings: Settings) -> dict[str, object]:
     try:
         streams = await operators.stream_counts(bus.jetstream())
         head = await asyncio.to_thread(store.head)
+        logged = await asyncio.to_thread(store.frontier)
         position = await asyncio.to_thread(_reached, engine)
         answering = await _answers(bus)
         return {
@@ -238,6 +280,7 @@ async def status(settings: Settings) -> dict[str, object]:
             "healthy": answering and streams["EVENTS"] >= 0,
             "position": head,
             "lag": head - position,
+            "log": {"size": logged.size, "root": b64(logged.root())},
             "streams": streams,
             "dead": streams["DEAD"],
             "rows": await asyncio.to_thread(counts, engine),
@@ -255,6 +298,18 @@ def verify_views(settings: Settings) -> tuple[int, list[str]]:
         return differences(engine, _after(store))
     finally:
         engine.dispose()
+        store.close()
+
+
+def export_log(settings: Settings, path: Path, progress: Callable[[int, int], None]) -> tuple[int, int, str]:
+    """Write the whole log, as it is now, to a file; its events, and the size and root of the checkpoint above them."""
+    kept = open_keys(settings.data, create=False)
+    home = home_of(kept)
+    store = open_store(settings.store_url)
+    try:
+        mark = export_whole(store, Log(store, kept.log, home.id), home.id, home.log_public, path, progress)
+        return mark.size, mark.size, mark.note.splitlines()[2]
+    finally:
         store.close()
 
 
@@ -280,7 +335,7 @@ def rebuild_views(data: Path) -> int:
 
 async def dead(settings: Settings, action: str, id: int = 0) -> list[operators.Dead]:
     """List, retry or drop parked messages; what is parked afterwards."""
-    bus = await connect(settings.bus_url, name="privity-dead")
+    bus = await connect(settings.backend(), name="privity-dead")
     try:
         jetstream = bus.jetstream()
         if action == "retry":
@@ -346,6 +401,7 @@ class _Lost:
 def _broker(settings: Settings, name: str, on_closed: Callable[[], Awaitable[None]]) -> NatsBroker:
     return NatsBroker(
         settings.bus_url,
+        security=settings.backend().security(),
         name=name,
         apply_types=False,
         logger=logging.getLogger("privity.faststream"),
@@ -366,12 +422,35 @@ def _after(store: EventStore) -> Callable[[int, int], Sequence[Positioned]]:
     return lambda position, limit: [to_positioned(stored) for stored in store.after(position, limit)]
 
 
-def _recorded(store: EventStore, account: str, command: str) -> Result | None:
+def _recorded(store: EventStore, log_of_home: Log, account: str, command: str) -> Result | None:
     row = store.commands([(account, command)]).get((account, command))
     if row is None:
         return None
     placed = {(event.stream, event.version): event for event in store.positions(row.events)}
-    return to_result(row, placed)
+    return to_result(row, placed, log_of_home.receipt)
+
+
+async def _login_refused(bus: Client, request: bytes) -> None:
+    """Have it recorded, without waiting: the answer takes as long for an account that does not exist."""
+    said = read_request.dump_json(ReadRequest(EnrolLogin.subject, keyring="refused"))
+    await bus.publish(RECORD_SUBJECT, frame(b"", request, said))
+
+
+async def _record_read(bus: Client, data: bytes) -> bytes:
+    """Ask the commands role to record a read.
+
+    Raises:
+        Busy: it is away, or does not answer in time.
+    """
+    try:
+        async with asyncio.timeout(READ_TIMEOUT):
+            while True:
+                try:
+                    return (await bus.request(RECORD_SUBJECT, data, timeout=READ_TIMEOUT)).data
+                except nats.errors.NoRespondersError:  # it is being started again
+                    await asyncio.sleep(RESTART_DELAY)
+    except (nats.errors.Error, OSError, TimeoutError):
+        raise Busy("the read cannot be recorded now; try again") from None
 
 
 def _reached(engine: sa.Engine) -> int:
@@ -387,6 +466,14 @@ async def _answers(bus: Client) -> bool:
     return True
 
 
+def _keep_tls(data: Path, how: dict[str, str | None] | None) -> None:
+    """Keep how the bus of a running home is reached, for the second process and the operator's commands."""
+    if how is None:
+        (data / TLS_FILE).unlink(missing_ok=True)
+    else:
+        (data / TLS_FILE).write_text(json.dumps(how))
+
+
 def _choose_port(data: Path, port: int | None) -> int:
     """The given port; without one that of the last time, else the default; 0 is any free one, kept for next time."""
     kept = data / PORT_FILE
@@ -394,7 +481,7 @@ def _choose_port(data: Path, port: int | None) -> int:
         port = int(kept.read_text()) if kept.exists() else DEFAULT_PORT
     if port == 0:
         with socket.socket() as probe:
-            probe.bind((HOST, 0))
+            probe.bind((LOOPBACK, 0))
             port = probe.getsockname()[1]
     kept.write_text(str(port))
     return port

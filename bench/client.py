@@ -3,21 +3,22 @@
 import asyncio
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 
 from bench.plan import MESSAGE
-from privity.agent.bus import INBOX_PREFIX
+from privity.agent.bus import dial
+from privity.agent.enrolment import by_device
 from privity.agent.keyring import unlock
 from privity.agent.profile import ProfileFolder, Waiting
 from privity.agent.session import Signer, read_answer
-from privity.connection_string import parse_connection_string
+from privity.connection_string import ConnectionString, parse_connection_string
 from privity.encoding import digest, new_id
 from privity.messages import envelope
+from privity.messages.enrolment import inbox_prefix
 from privity.messages.items import AddItem
 from privity.messages.views import AskItems
 from privity.testing.people import somebody
@@ -44,10 +45,10 @@ def add_item(signer: Signer) -> tuple[str, Waiting]:
 
 
 class Sender:
-    """One connection that sends commands and hears the results of all `signers`. Made by `open_sender`."""
+    """Sends commands and hears results, over a connection for each account. Made by `open_sender`."""
 
-    def __init__(self, bus: Client) -> None:
-        self._bus = bus
+    def __init__(self) -> None:
+        self._buses: dict[str, Client] = {}
         self._results: dict[str, asyncio.Future[bytes]] = {}
 
     async def send(self, waiting: Waiting) -> bytes:
@@ -58,13 +59,13 @@ class Sender:
         """
         future: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._results[waiting.id] = future
-        await self._bus.publish(waiting.subject, waiting.data)
+        await self._buses[waiting.subject.split(".")[2]].publish(waiting.subject, waiting.data)
         result = await future
         if ACCEPTED not in result:
             raise RuntimeError(f"the bench's command was not accepted: {result[:300]!r}")
         return result
 
-    async def load(self, commands: Sequence[Waiting], in_flight: int, seconds: float) -> float:
+    async def load(self, commands: Iterable[Waiting], in_flight: int, seconds: float) -> float:
         """Send with so many on their way at any time, until all are sent or the time is over; results a second."""
         start, done = time.perf_counter(), 0
         rest: Iterator[Waiting] = iter(commands)
@@ -85,7 +86,7 @@ class Sender:
         """Seconds from now until a query has answered with the item's row."""
         subject, data = signer.query(AskItems(id=item, limit=1), None, at_least)
         start = time.perf_counter()
-        answered = await self._bus.request(subject, data, timeout=RESULT_TIMEOUT)
+        answered = await self._buses[signer.account].request(subject, data, timeout=RESULT_TIMEOUT)
         took = time.perf_counter() - start
         answer, _ = read_answer(answered.data)
         if answer.status != "ok" or not answer.rows:
@@ -97,13 +98,22 @@ class Sender:
         async with asyncio.timeout(4 * RESULT_TIMEOUT):
             while True:
                 subject, data = signer.query(AskItems(limit=1), None, position)
-                answer, _ = read_answer((await self._bus.request(subject, data, timeout=RESULT_TIMEOUT)).data)
+                answered = await self._buses[signer.account].request(subject, data, timeout=RESULT_TIMEOUT)
+                answer, _ = read_answer(answered.data)
                 if answer.status == "ok":
                     return
 
     async def close(self) -> None:
         """Leave."""
-        await self._bus.close()
+        for bus in self._buses.values():
+            await bus.close()
+
+    async def join(self, server: ConnectionString, signer: Signer) -> None:
+        """Connect as that account's agent does."""
+        bus = await dial(server, await by_device(server, signer), inbox_prefix(signer.account))
+        await bus.subscribe(envelope.result_subject(signer.account, "*"), cb=self.heard)
+        await bus.flush()
+        self._buses[signer.account] = bus
 
     async def heard(self, message: Msg) -> None:
         """One result."""
@@ -113,15 +123,10 @@ class Sender:
 
 
 async def open_sender(server: str, signers: Sequence[Signer]) -> Sender:
-    """Connect as a person's agent does."""
-    string = parse_connection_string(server)
-    bus = await nats.connect(
-        string.bus_url, user=string.user, password=string.credential, name="privity-bench", inbox_prefix=INBOX_PREFIX
-    )
-    sender = Sender(bus)
+    """Connect as each account's agent does."""
+    sender = Sender()
     for signer in signers:
-        await bus.subscribe(envelope.result_subject(signer.account, "*"), cb=sender.heard)
-    await bus.flush()
+        await sender.join(parse_connection_string(server), signer)
     return sender
 
 

@@ -10,11 +10,11 @@ import threading
 from contextlib import closing
 from pathlib import Path
 
-import nats
 from nats.aio.msg import Msg
 
 import app
 from bench.floors import SyncedFile
+from infra.bus import connect
 from infra.processes import stop_on_signals
 
 AT_ONCE = "bench.echo"
@@ -25,7 +25,7 @@ async def serve(data: Path) -> None:
     """Answer on the bus of the home in that folder until SIGTERM."""
     stopping, loop = stop_on_signals(), asyncio.get_running_loop()
     waiting: queue.SimpleQueue[Msg | None] = queue.SimpleQueue()
-    bus = await nats.connect(app.running(data).bus_url, name="bench-echo")
+    bus = await connect(app.running(data).backend(), name="bench-echo")
 
     async def answer(message: Msg) -> None:
         await message.respond(message.data)

@@ -9,7 +9,6 @@ from collections.abc import Awaitable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import nats
 from nats.aio.client import Client
 from rich.console import Console
 
@@ -17,6 +16,7 @@ import app
 from bench import client, echo, floors
 from bench.client import Sender
 from bench.plan import MESSAGE, Plan, p50, p99, plan_for
+from infra.bus import connect
 from infra.mapping import to_positioned
 from infra.processes import Child
 from infra.store import open_store
@@ -58,7 +58,7 @@ def measure(plan: Plan) -> Figures:
 
 async def _against(plan: Plan, home: RunningHome, folder: Path, found: Figures) -> None:
     async with AsyncExitStack() as stack:
-        bus = await nats.connect(app.running(home.data).bus_url, name="bench")
+        bus = await connect(app.running(home.data).backend(), name="bench")
         stack.push_async_callback(bus.close)
         second = Child(["-m", "bench.echo", str(home.data)], CHILD_TIMEOUT)
         stack.push_async_callback(second.stop)

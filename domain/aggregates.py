@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from domain import account, connection, invitation, item, key, share
+from domain import account, connection, erasure, invitation, item, key, read, share
 from privity.messages.base import Event
 
 KINDS: dict[type[Any], str] = {
@@ -16,6 +16,9 @@ KINDS: dict[type[Any], str] = {
     connection.PairState: "pair",
     share.State: "share",
     share.SpaceState: "space",
+    share.LineState: "line",
+    erasure.State: "erasure",
+    read.State: "read",
 }
 
 EVOLVE: dict[type[Any], Callable[[Any, Event], None]] = {
@@ -28,6 +31,9 @@ EVOLVE: dict[type[Any], Callable[[Any, Event], None]] = {
     connection.PairState: connection.evolve_pair,
     share.State: share.evolve,
     share.SpaceState: share.evolve_space,
+    share.LineState: share.evolve_line,
+    erasure.State: erasure.evolve,
+    read.State: read.evolve,
 }
 
 STATES: dict[str, type[Any]] = {kind: state for state, kind in KINDS.items()}

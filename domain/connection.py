@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass, field
 
+from domain.erasure import check_new, erase
 from domain.facts import Actor
-from privity.errors import NotConnected, NotFound
+from privity.errors import NotConnected, NotFound, StaleVersion
 from privity.messages.base import Command, Event
 from privity.messages.connections import (
     ConfirmConnection,
@@ -20,11 +21,12 @@ from privity.messages.connections import (
 
 @dataclass(slots=True)
 class State:
-    """What the next decision about a connection needs."""
+    """What the next decision about a connection needs; `notes` are the digests of both sides' own, by account."""
 
     inviter: str = ""
     acceptor: str = ""
     keys: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
     acceptance: str = ""
     confirmed: bool = False
     removed: bool = False
@@ -59,12 +61,20 @@ def decide(command: Command, state: State, by: Actor, *, acceptance: str = "", p
         case ConfirmConnection() if state.confirmed:
             return []
         case ConfirmConnection(connection=connection, mac=mac, note=note):
-            return [ConnectionConfirmed(connection, state.inviter, state.acceptor, mac, note)]
+            check_new([note], state.notes.values())
+            confirmed = ConnectionConfirmed(connection, state.inviter, state.acceptor, mac, note)
+            return [confirmed, *erase(connection, [state.notes[by.account]], [by.account])]
+        case NoteConnection(note=note) if note == state.notes[by.account]:
+            return []
+        case NoteConnection(replaces=replaces) if replaces != state.notes[by.account]:
+            raise StaleVersion("another note is kept by now; read it first")
         case NoteConnection(connection=connection, note=note):
-            return [ConnectionNoted(connection, by.account, note)]
+            check_new([note], state.notes.values())
+            before = state.notes[by.account]
+            return [ConnectionNoted(connection, by.account, note), *erase(connection, [before], [by.account])]
         case RemoveConnection(connection=connection):
             removed = ConnectionRemoved(connection, by.account, state.inviter, state.acceptor)
-            return [removed, PairParted(pair, connection)]
+            return [removed, PairParted(pair, connection), *erase(connection, state.notes.values(), state.notes)]
     raise NotImplementedError(type(command).__name__)
 
 
@@ -74,13 +84,16 @@ def evolve(state: State, event: Event) -> None:
         case ConnectionEstablished(inviter=inviter, acceptor=acceptor, acceptance=acceptance):
             state.inviter, state.acceptor = inviter.account, acceptor.account
             state.keys = {inviter.account: inviter.key, acceptor.account: acceptor.key}
+            state.notes = {inviter.account: inviter.note, acceptor.account: acceptor.note}
             state.acceptance = acceptance
-        case ConnectionConfirmed():
+        case ConnectionConfirmed(inviter=account, note=note):
             state.confirmed = True
-        case ConnectionNoted():
-            return
+            state.notes[account] = note
+        case ConnectionNoted(by=account, note=note):
+            state.notes[account] = note
         case ConnectionRemoved():
             state.removed = True
+            state.notes = {}
         case _:
             raise NotImplementedError(event.name)
 

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from domain import key as key_
 from domain.connection import PairState
+from domain.erasure import check_new, erase
 from domain.facts import Actor
 from privity.errors import (
     AlreadyConnected,
@@ -48,11 +49,15 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """What the handler found out about an acceptance: its connection, and whether the token is the right one."""
+    """What the handler found out about an acceptance: its connection, and whether the token is the right one.
+
+    `gone`: the inviter has closed the account.
+    """
 
     token_ok: bool
     connection: str = ""
     pair: str = ""
+    gone: bool = False
 
 
 def decide_invite(command: InviteConnection, state: State, by: Actor, *, key: key_.State, address: str) -> list[Event]:
@@ -88,7 +93,7 @@ def decide_cancel(command: CancelInvitation, state: State, by: Actor) -> list[Ev
         raise NotFound("there is no such invitation")
     if state.closed:
         raise InvitationClosed
-    return [InvitationCancelled(command.invitation, by.account)]
+    return [InvitationCancelled(command.invitation, by.account), *_note_erased(command.invitation, state.inviter)]
 
 
 def decide_decline(command: DeclineInvitation, state: State, by: Actor, found: Acceptance) -> list[Event]:
@@ -96,7 +101,8 @@ def decide_decline(command: DeclineInvitation, state: State, by: Actor, found: A
     if state.declined_by == by.account:
         return []
     inviter = _open(state, by, found)
-    return [InvitationDeclined(command.invitation, inviter.account, by.account)]
+    declined = InvitationDeclined(command.invitation, inviter.account, by.account)
+    return [declined, *_note_erased(command.invitation, inviter)]
 
 
 def decide_accept(
@@ -115,6 +121,7 @@ def decide_accept(
         raise AlreadyConnected("the two are connected already")
     if not key.usable_by(by.account):
         raise KeyNotFound(f"there is no keypair {command.key}")
+    check_new([command.note], [inviter.note])
     acceptor = Side(by.account, address, command.key, key.public, command.note)
     return [
         InvitationAccepted(command.invitation, inviter.account, by.account, found.connection),
@@ -137,11 +144,15 @@ def _open(state: State, by: Actor, found: Acceptance) -> Side:
         raise BadToken
     if state.inviter.account == by.account:
         raise OwnInvitation
-    if state.closed:
+    if state.closed or found.gone:
         raise InvitationClosed
     if by.at >= state.expires:
         raise InvitationExpired
     return state.inviter
+
+
+def _note_erased(invitation: str, inviter: Side) -> list[Event]:
+    return erase(invitation, [inviter.note], [inviter.account])
 
 
 def evolve(state: State, event: Event) -> None:
@@ -167,4 +178,4 @@ def _close(state: State) -> None:
     state.closed = True
     state.record = state.mac = ""
     if state.inviter is not None:
-        state.inviter = replace(state.inviter, public="")
+        state.inviter = replace(state.inviter, public="", note="")

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from domain.erasure import check_new, erase
 from domain.facts import Actor
 from privity.errors import AlreadyExists, NotFound, StaleVersion
 from privity.messages.base import Command, Event
@@ -10,11 +11,12 @@ from privity.messages.items import AddItem, EditItem, ItemAdded, ItemEdited, Ite
 
 @dataclass(slots=True)
 class State:
-    """What the next decision about an item needs."""
+    """What the next decision about an item needs; `sealed` are its objects as they stand."""
 
     owner: str = ""
     version: int = 0
     removed: bool = False
+    sealed: tuple[str, ...] = ()
 
     def kept_by(self, account: str) -> bool:
         """Whether `account` owns it and has not given it up."""
@@ -35,20 +37,22 @@ def decide(command: Command, state: State, by: Actor) -> list[Event]:
         case EditItem(version=version) if version != state.version + 1:
             raise StaleVersion(f"the item is at version {state.version}")
         case EditItem(item=item, version=version, content=content, wrap=wrap):
-            return [ItemEdited(item, by.account, version, content, wrap)]
+            check_new((content, wrap), state.sealed)
+            edited = ItemEdited(item, by.account, version, content, wrap)
+            return [edited, *erase(item, state.sealed, [by.account])]
         case RemoveItem(item=item):
-            return [ItemRemoved(item, by.account)]
+            return [ItemRemoved(item, by.account), *erase(item, state.sealed, [by.account])]
     raise NotImplementedError(type(command).__name__)
 
 
 def evolve(state: State, event: Event) -> None:
     """Fold one event in."""
     match event:
-        case ItemAdded(owner=owner):
-            state.owner, state.version = owner, 1
-        case ItemEdited(version=version):
-            state.version = version
+        case ItemAdded(owner=owner, content=content, wrap=wrap):
+            state.owner, state.version, state.sealed = owner, 1, (content, wrap)
+        case ItemEdited(version=version, content=content, wrap=wrap):
+            state.version, state.sealed = version, (content, wrap)
         case ItemRemoved():
-            state.removed = True
+            state.removed, state.sealed = True, ()
         case _:
             raise NotImplementedError(event.name)

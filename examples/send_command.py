@@ -17,9 +17,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-SERVER, HOME, ACCOUNT, DEVICE, SEED, KEK = (
-    os.environ[f"SEND_{name}"] for name in ("SERVER", "HOME_ID", "ACCOUNT", "DEVICE", "DEVICE_SEED", "KEK")
-)
+NAMES = ("SERVER", "CREDENTIAL", "HOME_ID", "ACCOUNT", "DEVICE", "DEVICE_SEED", "KEK")
+SERVER, CREDENTIAL, HOME, ACCOUNT, DEVICE, SEED, KEK = (os.environ[f"SEND_{name}"] for name in NAMES)
 SUITE, SUBJECT = b"HKDF-SHA256+AES-256-GCM", f"privity.cmd.{ACCOUNT}.items.add"
 B64 = base64.urlsafe_b64encode
 
@@ -49,7 +48,7 @@ async def main(label: str, slots: dict[str, str]) -> bool:
     payload = json.dumps(envelope | {"body": {"item": item, "content": digests[0], "wrap": digests[1]}}).encode()
     device = Ed25519PrivateKey.from_private_bytes(base64.urlsafe_b64decode(SEED + "="))
     signature = device.sign(lp(b"privity/v1/command", HOME.encode(), SUBJECT.encode(), payload))
-    async with await nats.connect(SERVER) as bus:
+    async with await nats.connect(SERVER, user_credentials=CREDENTIAL) as bus:
         results = await bus.subscribe(f"privity.result.{ACCOUNT}.{id}")
         await bus.publish(SUBJECT, b"PVC1" + lp(signature, payload, content, wrap))
         print(data := (await results.next_msg(timeout=10)).data.decode())

@@ -7,12 +7,23 @@ from pydantic import TypeAdapter, ValidationError
 from domain import account
 from domain.account import AddressState
 from handlers.registry import Desk, Load, handles, registered_devices
+from privity.crypto.command import verify_closing
 from privity.crypto.identity import Identity, Signed, by_recovery, extend, verify_chain
 from privity.crypto.kdf import KdfParams
 from privity.crypto.kem import Suite
+from privity.crypto.signing import check_public
 from privity.encoding import b64, digest, unb64
 from privity.errors import BadSignature, Malformed, NotFound, UnknownDevice
-from privity.messages.accounts import ChangePassphrase, ExtendIdentity, IdentityHead, Kdf, RegisterAccount
+from privity.messages.accounts import (
+    ChangePassphrase,
+    CloseAccount,
+    ExtendIdentity,
+    IdentityHead,
+    Kdf,
+    RegisterAccount,
+    RenameAccount,
+    RotateIdentity,
+)
 from privity.messages.base import Event
 from privity.messages.catalog import explain
 from privity.messages.fields import SignedRecord
@@ -25,7 +36,7 @@ def named_devices(command: RegisterAccount, account_id: str, load: Load) -> Mapp
     return _verified(command.chain).devices
 
 
-def coming_and_going(command: ExtendIdentity, account_id: str, load: Load) -> Mapping[str, str]:
+def coming_and_going(command: ExtendIdentity | RotateIdentity, account_id: str, load: Load) -> Mapping[str, str]:
     """The devices before and after the new record: the one that comes may send it, and the one that goes."""
     return {**registered_devices(command, account_id, load), **_extended(command, account_id, load).devices}
 
@@ -37,6 +48,7 @@ def register(command: RegisterAccount, desk: Desk) -> list[Event]:
     if identity.account != desk.by.account:
         raise BadSignature("the chain is another account's")
     _check_kdf(command.kdf)
+    _check_login(command.login, command.recovery_login)
     token = digest(command.address.encode())
     return account.decide(
         command,
@@ -60,11 +72,46 @@ def extend_identity(command: ExtendIdentity, desk: Desk) -> list[Event]:
     )
 
 
+@handles(RotateIdentity, devices=coming_and_going)
+def rotate_identity(command: RotateIdentity, desk: Desk) -> list[Event]:
+    """As `extend_identity`; the new private parts come wrapped, and nobody here can look into them."""
+    return account.decide(
+        command,
+        desk.load(account.State, desk.by.account),
+        desk.by,
+        head=_extended(command, desk.by.account, desk.load),
+        recovered=by_recovery(to_signed(command.record)),
+    )
+
+
+@handles(RenameAccount)
+def rename(command: RenameAccount, desk: Desk) -> list[Event]:
+    """The address must be free, or one that this account had before."""
+    token = digest(command.address.encode())
+    return account.decide(
+        command,
+        desk.load(account.State, desk.by.account),
+        desk.by,
+        holder=desk.load(AddressState, token),
+        token=token,
+    )
+
+
 @handles(ChangePassphrase)
 def change_passphrase(command: ChangePassphrase, desk: Desk) -> list[Event]:
     """A new wrap of the same KEK, and the login key that goes with it."""
     _check_kdf(command.kdf)
+    _check_login(command.login)
     return account.decide(command, desk.load(account.State, desk.by.account), desk.by)
+
+
+@handles(CloseAccount)
+def close(command: CloseAccount, desk: Desk) -> list[Event]:
+    """From then on no device of the account is known; a device alone must not put it beyond recovery."""
+    ended = account.decide(command, desk.load(account.State, desk.by.account), desk.by)
+    sign = identity_of(desk.by.account, desk.load).sign
+    verify_closing(sign, unb64(command.signature), desk.home.id, desk.by.account, unb64(command.head))
+    return ended
 
 
 def to_signed(record: SignedRecord) -> Signed:
@@ -124,7 +171,7 @@ def _verified(chain: Sequence[SignedRecord]) -> IdentityHead:
     return to_head(verify_chain([to_signed(each) for each in chain]))
 
 
-def _extended(command: ExtendIdentity, account_id: str, load: Load) -> IdentityHead:
+def _extended(command: ExtendIdentity | RotateIdentity, account_id: str, load: Load) -> IdentityHead:
     head = load(account.State, account_id).head
     if head is None:
         raise UnknownDevice
@@ -133,3 +180,8 @@ def _extended(command: ExtendIdentity, account_id: str, load: Load) -> IdentityH
 
 def _check_kdf(kdf: Kdf) -> None:
     KdfParams(kdf.memory_kib, kdf.iterations, kdf.lanes).check()
+
+
+def _check_login(*publics: str) -> None:
+    for public in publics:
+        check_public(unb64(public))

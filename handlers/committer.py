@@ -1,17 +1,21 @@
 """The committer: decides a batch of commands in order and appends all of it in one synced transaction."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from domain.facts import Actor
+from domain.read import hour_of
 from handlers.opening import Delivery, Opened, Unopened, open_delivery
+from handlers.reads import OpenedRead, decide_read, open_read
 from handlers.registry import HANDLERS, Desk, Home
-from handlers.results import to_result
+from handlers.results import ReceiptOf, to_result
 from handlers.states import States, likely_read
+from infra.log import Log
 from infra.mapping import to_row
-from infra.store import Batch, CommandRow, EventStore, Stored
+from infra.store import Batch, CommandRow, EventStore, Stored, Written
 from infra.store import Event as Row
 from privity.crypto.command import verify_command
 from privity.encoding import unb64
@@ -28,7 +32,10 @@ from privity.errors import (
     UnknownCommand,
     UnknownDevice,
 )
-from privity.messages.envelope import Result
+from privity.messages.base import Event
+from privity.messages.envelope import Receipt, Result
+from privity.messages.erasing import SealedErased
+from privity.messages.reads import RECORD_SUBJECT
 from privity.messages.recorded import Meta
 
 log = logging.getLogger(__name__)
@@ -45,21 +52,24 @@ class Outcome:
     """What is to be done with one delivery once the batch is on disk.
 
     A result is sent to `account` where there is one; `dead` is the reason to park the message;
-    with neither, it is to be delivered again.
+    with neither, it is to be delivered again. `at_hour`: a read is recorded for that hour.
     """
 
     account: str = ""
     result: Result | None = None
     dead: str | None = None
+    at_hour: datetime | None = None
 
 
 class Committer:
     """Decides and appends, on the one thread that owns it."""
 
-    def __init__(self, store: EventStore, home: Home, clock: Callable[[], datetime]) -> None:
+    def __init__(self, store: EventStore, home: Home, clock: Callable[[], datetime], log: Log | None = None) -> None:
+        """Accepted results carry receipts of `log`; without one they carry none (for benchmarks)."""
         self._store = store
         self._home = home
         self._clock = clock
+        self._log = log
         self._states = States(store)
 
     def process(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
@@ -90,33 +100,49 @@ class Committer:
 
     def _process(self, deliveries: Sequence[Delivery]) -> list[Outcome]:
         opened = [_open(delivery) for delivery in deliveries]
-        work = _Work(self._store.commands([o.key for o in opened if isinstance(o, Opened)]))
+        work = _Work(self._store.commands([o.key for o in opened if isinstance(o, Opened | OpenedRead)]))
         self._states.begin()
         try:
             if len(opened) > 1:
                 self._look_ahead(work, opened)
             drafts = [self._one(work, each) for each in opened]
-            positions = self._store.append(work.to_batch(self._states.read_set))
+            written = self._store.write(work.to_batch(self._states.read_set))
         except BaseException:
             self._states.forget()
             raise
-        placed = work.placed(positions) | {
-            (event.stream, event.version): event for event in self._store.positions(work.repeated)
-        }
+        repeated = self._store.positions(work.repeated)
+        placed = work.placed(written.positions) | {(event.stream, event.version): event for event in repeated}
+        receipts = self._receipts(written, repeated)
         return [
-            draft if isinstance(draft, Outcome) else Outcome(draft[0], to_result(work.rows[draft], placed))
+            draft if isinstance(draft, Outcome) else Outcome(draft[0], to_result(work.rows[draft], placed, receipts))
             for draft in drafts
         ]
 
-    def _look_ahead(self, work: "_Work", opened: Sequence[Opened | Unopened]) -> None:
+    def _receipts(self, written: Written, repeated: Sequence[Stored]) -> ReceiptOf | None:
+        """Signed only now: what is not committed must never have a checkpoint."""
+        if self._log is None:
+            return None
+        older = self._log.receipts([event.position for event in repeated]) if repeated else None
+        newer = self._log.receipts_of(written.growth) if written.growth else None
+
+        def receipt_of(positions: Sequence[int]) -> Receipt:
+            found = newer if newer and positions[0] in newer.proofs else older
+            assert found is not None  # noqa: S101 - each position is of this batch, or of one before
+            return found.of(positions)
+
+        return receipt_of
+
+    def _look_ahead(self, work: "_Work", opened: Sequence[Opened | OpenedRead | Unopened]) -> None:
         """Read for all at once what each will need; what this misses is read when its turn comes."""
         new = [each for each in opened if isinstance(each, Opened) and each.key not in work.rows]
         self._states.preload(stream for each in new for stream in likely_read(each.account, each.command))
 
-    def _one(self, work: "_Work", opened: Opened | Unopened) -> Outcome | Key:
+    def _one(self, work: "_Work", opened: Opened | OpenedRead | Unopened) -> Outcome | Key:
         """The key of the command row that holds the result, or an outcome that is not recorded."""
         if isinstance(opened, Unopened):
             return _unopened(opened)
+        if isinstance(opened, OpenedRead):
+            return self._read(work, opened)
         known = work.rows.get(opened.key)
         if known is not None and known.digest == opened.digest:
             work.repeat(known)
@@ -139,18 +165,38 @@ class Committer:
         verify_command(unb64(public), opened.signature, self._home.id, opened.subject, opened.payload)
 
     def _decide(self, work: "_Work", opened: Opened) -> None:
-        by = Actor(opened.account, opened.envelope.device, self._clock())
-        meta = Meta(opened.envelope.id, opened.digest, opened.account, opened.envelope.device, by.at)
+        desk = self._desk(opened)
         try:
-            desk = Desk(by, self._home, self._states.load)
             events = HANDLERS[type(opened.command)].handler(opened.command, desk)
         except (Refusal, IntegrityAlarm) as refusal:
             work.record(opened, "refused", refusal=refusal)
             return
+        self._record(work, opened, events, desk.by)
+
+    def _read(self, work: "_Work", opened: OpenedRead) -> Outcome:
+        """A query that was recorded once is no evidence for another hour: a reader could send it for ever."""
+        desk = self._desk(opened)
+        try:
+            events = decide_read(opened, desk)
+            if events and opened.key in work.rows:
+                raise CommandIdReused
+        except (Refusal, IntegrityAlarm) as refusal:
+            return _refused(opened, refusal)
+        if events:
+            self._record(work, opened, events, desk.by)
+        return Outcome(opened.account, at_hour=hour_of(desk.by.at))
+
+    def _desk(self, opened: Opened | OpenedRead) -> Desk:
+        by = Actor(opened.account, opened.envelope.device, self._clock())
+        return Desk(by, self._home, self._states.load)
+
+    def _record(self, work: "_Work", opened: Opened | OpenedRead, events: Sequence[Event], by: Actor) -> None:
+        meta = Meta(opened.envelope.id, opened.digest, opened.account, opened.envelope.device, by.at)
         rows = [to_row(event, version, meta) for event, version in self._states.numbered(events)]
         for event in events:
             self._states.apply(event)
         work.record(opened, "accepted" if rows else "ignored", rows)
+        work.erase(digest for event in events if isinstance(event, SealedErased) for digest in event.digests)
 
 
 class _Work:
@@ -163,6 +209,8 @@ class _Work:
         self._new: list[CommandRow] = []
         self._events: list[Row] = []
         self._sealed: dict[str, bytes] = {}
+        self._named: Counter[str] = Counter()
+        self._erased: list[str] = []
 
     def repeat(self, row: CommandRow) -> None:
         """Note that the recorded result of an earlier batch is asked for again."""
@@ -170,7 +218,11 @@ class _Work:
             self.repeated.extend(row.events)
 
     def record(
-        self, opened: Opened, status: str, events: Sequence[Row] = (), refusal: PrivityError | None = None
+        self,
+        opened: Opened | OpenedRead,
+        status: str,
+        events: Sequence[Row] = (),
+        refusal: PrivityError | None = None,
     ) -> None:
         """Add a decided command, its events, and its sealed objects where it was accepted."""
         row = CommandRow(
@@ -190,10 +242,22 @@ class _Work:
         self._events.extend(events)
         if events:
             self._sealed.update(opened.sealed)
+            self._named.update(opened.sealed.keys())
+
+    def erase(self, digests: Iterable[str]) -> None:
+        """Let go of sealed objects, once each."""
+        self._erased.extend(digests)
 
     def to_batch(self, reads: dict[str, int]) -> Batch:
         """What the append gets."""
-        return Batch(self._events, self._new, self._sealed, reads if self._new else {})
+        return Batch(
+            self._events,
+            self._new,
+            self._sealed,
+            reads if self._new else {},
+            named=dict(self._named),
+            erased=self._erased,
+        )
 
     def placed(self, positions: Sequence[int]) -> dict[tuple[str, int], Stored]:
         """The batch's own events at the positions that the append gave them."""
@@ -203,9 +267,9 @@ class _Work:
         }
 
 
-def _open(delivery: Delivery) -> Opened | Unopened:
+def _open(delivery: Delivery) -> Opened | OpenedRead | Unopened:
     try:
-        return open_delivery(delivery)
+        return open_read(delivery) if delivery.subject == RECORD_SUBJECT else open_delivery(delivery)
     except Unopened as unopened:
         return unopened
 
@@ -217,7 +281,7 @@ def _unopened(unopened: Unopened) -> Outcome:
     return Outcome(unopened.account, answer, dead)
 
 
-def _refused(opened: Opened, refusal: PrivityError) -> Outcome:
+def _refused(opened: Opened | OpenedRead, refusal: PrivityError) -> Outcome:
     log.warning("refused %s: %s", opened.subject, refusal.code)
     return Outcome(opened.account, Result(opened.envelope.id, "refused", refusal.code, refusal.message))
 

@@ -1,4 +1,4 @@
-"""The intake: the one subscriber on COMMANDS, the writer thread behind it, and the answers after each commit."""
+"""The intake: the subscribers on COMMANDS and on reads, the one writer thread, and the answers after each commit."""
 
 import asyncio
 import logging
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage
-from faststream.nats.subscriber.usecases import PushStreamSubscriber
+from faststream.nats.subscriber.usecases import CoreSubscriber, PushStreamSubscriber
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.js.api import AckPolicy as JetStreamAck
@@ -18,12 +18,14 @@ from nats.js.api import ConsumerConfig
 from handlers.committer import Committer, Outcome
 from handlers.opening import Delivery
 from infra.streams import COMMANDS
-from privity.errors import StoreUnavailable
+from privity.errors import Internal, StoreUnavailable
 from privity.messages import envelope
+from privity.messages.reads import RECORD_SUBJECT, ReadReply, read_reply
 
 log = logging.getLogger(__name__)
 
 DURABLE = "intake"
+QUEUE = "reads"
 BATCH = 512
 IN_FLIGHT = 1024
 WAITING = 4 * IN_FLIGHT
@@ -65,6 +67,19 @@ class Intake:
             durable=DURABLE,
             stream=JStream(COMMANDS, declare=False),
             config=ConsumerConfig(ack_policy=JetStreamAck.EXPLICIT, ack_wait=ACK_WAIT, max_ack_pending=IN_FLIGHT),
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            decoder=raw,
+            include_in_schema=False,
+        )
+        subscriber(self.take)
+        return subscriber
+
+    def subscribe_reads(self, broker: NatsBroker) -> CoreSubscriber:
+        """Hear what the queries have to record; one of several workers takes each request and answers it."""
+        subscriber = broker.subscriber(
+            RECORD_SUBJECT,
+            queue=QUEUE,
             ack_policy=AckPolicy.MANUAL,
             no_reply=True,
             decoder=raw,
@@ -158,6 +173,10 @@ class Intake:
                 log.warning("could not answer %s: %s", message.subject, error)
 
     async def _answer(self, message: Msg, outcome: Outcome) -> None:
+        if message.subject == RECORD_SUBJECT:
+            if message.reply:  # else nobody waits for it
+                await message.respond(reply_of(outcome))
+            return
         if outcome.dead is not None:
             await self._park(message, outcome.dead)
         if outcome.result is not None and outcome.account:
@@ -185,4 +204,16 @@ class Intake:
 
 
 def _delivery(message: Msg) -> Delivery:
-    return Delivery(message.subject, message.data, message.metadata.num_delivered or 1)
+    once = message.subject == RECORD_SUBJECT
+    return Delivery(message.subject, message.data, 1 if once else message.metadata.num_delivered or 1)
+
+
+def reply_of(outcome: Outcome) -> bytes:
+    """The answer to a read's request, which nobody delivers again."""
+    if outcome.at_hour is not None:
+        return read_reply.dump_json(ReadReply(outcome.at_hour))
+    said = outcome.result
+    failed = Internal()
+    return read_reply.dump_json(
+        ReadReply(None, said.code, said.message) if said else ReadReply(None, failed.code, failed.message)
+    )

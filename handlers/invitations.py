@@ -55,7 +55,8 @@ def cancel(command: CancelInvitation, desk: Desk) -> list[Event]:
 def decline(command: DeclineInvitation, desk: Desk) -> list[Event]:
     """Whoever has the token."""
     state = desk.load(invitation.State, command.invitation)
-    found = Acceptance(_token_ok(desk.home, state, command.invitation, command.token))
+    token_ok = _token_ok(desk.home, state, command.invitation, command.token)
+    found = Acceptance(token_ok, gone=_inviter_gone(state, desk))
     return invitation.decide_decline(command, state, desk.by, found)
 
 
@@ -65,8 +66,9 @@ def accept(command: AcceptInvitation, desk: Desk) -> list[Event]:
     state = desk.load(invitation.State, command.invitation)
     own_key = desk.load(key.State, command.key)
     address = desk.load(account.State, desk.by.account).address
-    found = Acceptance(_token_ok(desk.home, state, command.invitation, command.token))
-    if found.token_ok and not state.closed:
+    token_ok = _token_ok(desk.home, state, command.invitation, command.token)
+    found = Acceptance(token_ok, gone=_inviter_gone(state, desk))
+    if found.token_ok and not state.closed and not found.gone:
         record = unb64(command.record)
         _check_acceptance(record, state, desk, address, own_key)
         assert state.inviter is not None  # noqa: S101 - the token of an unknown invitation is never right
@@ -86,6 +88,10 @@ def _check_acceptance(record: bytes, state: invitation.State, desk: Desk, addres
         raise Malformed("the acceptance answers another invitation")
     if own_key.account == desk.by.account and b64(acceptance.public) != own_key.public:
         raise Malformed("the acceptance names another key than the stored one")
+
+
+def _inviter_gone(state: invitation.State, desk: Desk) -> bool:
+    return state.inviter is not None and desk.load(account.State, state.inviter.account).closed
 
 
 def mail_token(home: Home, invitation_id: str) -> str:

@@ -5,7 +5,7 @@ from handlers.registry import Desk, handles
 from privity.crypto.kem import Suite, check_public
 from privity.encoding import unb64
 from privity.messages.base import Event
-from privity.messages.keys import PublishPublicKey, StoreKeypair
+from privity.messages.keys import PublishPublicKey, RemoveKeypair, StoreKeypair
 
 
 @handles(StoreKeypair)
@@ -18,4 +18,10 @@ def store_keypair(command: StoreKeypair, desk: Desk) -> list[Event]:
 @handles(PublishPublicKey)
 def publish_public_key(command: PublishPublicKey, desk: Desk) -> list[Event]:
     """Only one's own stored keypair."""
+    return key.decide(command, desk.load(key.State, command.key), desk.by)
+
+
+@handles(RemoveKeypair)
+def remove_keypair(command: RemoveKeypair, desk: Desk) -> list[Event]:
+    """Gone; again is no change."""
     return key.decide(command, desk.load(key.State, command.key), desk.by)

@@ -3,8 +3,8 @@
 from domain import connection, item, share
 from handlers.accounts import identity_of
 from handlers.registry import Desk, handles
-from privity.crypto.sharing import verify_share
-from privity.encoding import unb64
+from privity.crypto.sharing import line_id, verify_share
+from privity.encoding import digest, unb64
 from privity.errors import Malformed
 from privity.messages.base import Event
 from privity.messages.shares import ClaimShare, CreateShare, RemoveShare
@@ -26,12 +26,14 @@ SIGNED = (
 
 @handles(CreateShare)
 def create_share(command: CreateShare, desk: Desk) -> list[Event]:
-    """The manifest must carry the owner's identity signature and say just what the command says."""
+    """The manifest must be signed by the owner, say just what the command says, and be the next in the line."""
     identity = identity_of(desk.by.account, desk.load)
-    manifest = verify_share(unb64(command.manifest), unb64(command.signature), identity.sign)
+    signed = unb64(command.manifest)
+    manifest = verify_share(signed, unb64(command.signature), identity.sign)
     said = [manifest.owner, *(str(getattr(manifest, name)) for name in SIGNED)]
     if said != [desk.by.account, *(str(getattr(command, name)) for name in SIGNED)]:
         raise Malformed("the manifest says something else than the command")
+    line = line_id(command.connection, desk.by.account)
     return share.decide_create(
         command,
         desk.load(share.State, command.share),
@@ -39,6 +41,8 @@ def create_share(command: CreateShare, desk: Desk) -> list[Event]:
         space=desk.load(share.SpaceState, command.space),
         connection=desk.load(connection.State, command.connection),
         item=desk.load(item.State, command.item),
+        line=desk.load(share.LineState, line),
+        link=share.Link(line, manifest.n, manifest.prev, digest(signed)),
     )
 
 

@@ -7,11 +7,29 @@ from typing import Any, TypeVar, cast
 from domain.aggregates import EVOLVE, KINDS, STATES
 from infra.mapping import to_positioned
 from infra.store import EventStore, Stored
+from privity.crypto.sharing import line_id
 from privity.messages.base import Command, Event, stream_of
+from privity.messages.connections import ConfirmConnection, NoteConnection, RemoveConnection
+from privity.messages.invitations import CancelInvitation, DeclineInvitation
+from privity.messages.items import EditItem, RemoveItem
+from privity.messages.keys import RemoveKeypair
+from privity.messages.shares import CreateShare, RemoveShare
 
 S = TypeVar("S")
 
 CACHED_STREAMS = 20_000
+ERASING = (
+    EditItem,
+    RemoveItem,
+    RemoveShare,
+    RemoveKeypair,
+    CancelInvitation,
+    DeclineInvitation,
+    ConfirmConnection,
+    NoteConnection,
+    RemoveConnection,
+)
+"""The commands that let go of sealed objects of the one thing that they name."""
 NAMED = ("item", "share", "space", "key", "invitation", "connection")
 """The kinds of aggregates that commands name, each in a field called like the kind."""
 
@@ -84,10 +102,14 @@ class States:
 def likely_read(account: str, command: Command) -> Iterator[str]:
     """The streams of an account and of the aggregates that its command names."""
     yield stream_of("account", account)
+    if isinstance(command, CreateShare):
+        yield stream_of("line", line_id(command.connection, account))
     for kind in NAMED:
         id = getattr(command, kind, None)
         if id is not None:
             yield stream_of(kind, id)
+            if isinstance(command, ERASING):
+                yield stream_of("erasure", id)
 
 
 def _folded(events: Sequence[Stored], type_: type[Any]) -> tuple[int, object]:

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 import random
+import ssl
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import nats.errors
+from faststream.nats import NatsJWT
 from nats.aio.client import Client, Server
 
+from privity.credential import Credential
 from privity.errors import Unreachable
 
 log = logging.getLogger("privity.bus")
@@ -18,26 +21,60 @@ SHORTEST_WAIT, LONGEST_WAIT = 0.05, 4.0  # seconds between two tries of a reconn
 PING_INTERVAL, LOST_PINGS = 10, 3  # a server that is silent for 40 seconds is left
 
 
+Hook = Callable[[], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How a role reaches the bus: where, as whom, and with which TLS (none for a plaintext bus).
+
+    `name` is the one that the server's certificate must have, where it is not the URL's host.
+    """
+
+    url: str
+    credential: Credential
+    tls: ssl.SSLContext | None = None
+    name: str | None = None
+
+    def security(self) -> NatsJWT:
+        """The same for FastStream's broker."""
+        return NatsJWT(
+            self.credential.shown,
+            self.credential.proof,
+            ssl_context=self.tls,
+            tls_hostname=self.name,
+            tls_handshake_first=self.tls is not None,
+        )
+
+
 async def connect(
-    url: str,
+    way: Way,
     *,
     name: str,
     inbox_prefix: str = "_INBOX",
-    on_closed: Callable[[], Awaitable[None]] | None = None,
+    on_closed: Hook | None = None,
+    on_back: Hook | None = None,
     within: float = FIRST_CONNECTION,
 ) -> Client:
     """A connection under this name; when lost, it is looked for until `close()` or `drain()`.
 
     `on_closed` is awaited when it has ended for good: by those two, or because the client library gives up on
     what the server answered. A worker that did not close it hears nothing any more, and has to end.
+    `on_back` is awaited each time that a lost one is there again. With TLS the handshake comes first: whoever stands in
+    between cannot claim that the server has none.
 
     Raises:
-        Unreachable: no connection within that many seconds, or the password was refused.
+        Unreachable: no connection within that many seconds, or the credential or the certificate was refused.
     """
     client = Client()
-    watch = _Watch(name, client)
+    watch = _Watch(name, client, on_back=on_back)
     opening = client.connect(
-        url,
+        way.url,
+        user_jwt_cb=way.credential.shown,
+        signature_cb=way.credential.proof,
+        tls=way.tls,
+        tls_hostname=way.name,
+        tls_handshake_first=way.tls is not None,
         name=name,
         inbox_prefix=inbox_prefix,
         error_cb=watch.failed,
@@ -87,7 +124,8 @@ class _Watch:
     name: str
     client: Client
     why: str = "no answer"
-    on_closed: Callable[[], Awaitable[None]] | None = None
+    on_closed: Hook | None = None
+    on_back: Hook | None = None
 
     async def failed(self, error: Exception) -> None:
         if not _away(error):  # a server that refuses may hang up on the next try: the refusal is the reason
@@ -99,6 +137,8 @@ class _Watch:
 
     async def back(self) -> None:
         log.info("%s: connected again", self.name)
+        if self.on_back is not None:
+            await self.on_back()
 
     async def closed(self) -> None:
         log.info("%s: closed", self.name)

@@ -8,13 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from infra.credentials import BusKeys
 from privity.connection_string import ConnectionString
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, unb64
 from privity.errors import AlreadyRunning, NotFound
 
 KEYS = "keys.json"
+KEYS_LOCK = "keys.lock"
 LOCK = "lock"
 HOME_URL = "home.url"
 PERSON = "person"
@@ -27,12 +30,11 @@ class HomeKeys:
     log: SigningKey = field(repr=False)
     mail: bytes = field(repr=False)
     nonce: bytes = field(repr=False)
-    backend_password: str = field(repr=False)
-    person_password: str = field(repr=False)
+    bus: BusKeys = field(repr=False)
 
 
 def open_keys(data: Path, *, create: bool = True) -> HomeKeys:
-    """The keys in a data folder, made where there are none; safe when two roles start at once.
+    """The keys in a data folder; made where they or some of them are missing, once, though two roles start at once.
 
     Raises:
         NotFound: there are none, and none are to be made.
@@ -42,25 +44,21 @@ def open_keys(data: Path, *, create: bool = True) -> HomeKeys:
         if not create:
             raise NotFound(f"there is no home in {data}")
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _write_once(path, _new_keys())
-    kept = json.loads(path.read_text())
+    kept = _read(path)
+    if kept.keys() != (complete := _completed(kept)).keys() or kept["bus"] != complete["bus"]:
+        kept = _complete(data)
     return HomeKeys(
         log=SigningKey.from_seed(unb64(kept["log"])),
         mail=unb64(kept["mail"]),
         nonce=unb64(kept["nonce"]),
-        backend_password=kept["backend_password"],
-        person_password=kept["person_password"],
+        bus=BusKeys.complete(kept["bus"]),
     )
 
 
-def write_home_url(data: Path, keys: HomeKeys, host: str, port: int, credential: str) -> None:
+def write_home_url(data: Path, keys: HomeKeys, host: str, port: int, *, tls: bool) -> None:
     """Leave the connection string in the folder, for the operator to give to people."""
-    text = ConnectionString(host, port, PERSON, credential, keys.log.public).text()
-    path = data / HOME_URL
-    draft = path.with_suffix(".part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text + "\n")
-    os.replace(draft, path)
+    text = ConnectionString(host, port, PERSON, keys.bus.door, keys.log.public, tls).text()
+    _write(data / HOME_URL, text + "\n")
 
 
 @contextmanager
@@ -85,26 +83,40 @@ def locked(data: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _new_keys() -> dict[str, str]:
+def _complete(data: Path) -> dict[str, Any]:
+    """Make what is missing, while no other role does; the keys as they are then kept."""
+    descriptor = os.open(data / KEYS_LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        kept = _completed(_read(data / KEYS))  # read again: the other role may have been first
+        _write(data / KEYS, json.dumps(kept))
+        return kept
+    finally:
+        os.close(descriptor)
+
+
+def _completed(kept: dict[str, Any]) -> dict[str, Any]:
     return {
-        "log": b64(SigningKey.generate().seed),
-        "mail": b64(secrets.token_bytes(32)),
-        "nonce": b64(secrets.token_bytes(32)),
-        "backend_password": secrets.token_urlsafe(24),
-        "person_password": secrets.token_urlsafe(24),
+        "log": kept.get("log") or b64(SigningKey.generate().seed),
+        "mail": kept.get("mail") or b64(secrets.token_bytes(32)),
+        "nonce": kept.get("nonce") or b64(secrets.token_bytes(32)),
+        "bus": BusKeys.complete(kept.get("bus", {})).texts,
     }
 
 
-def _write_once(path: Path, kept: dict[str, str]) -> None:
-    draft = path.with_name(f"{path.name}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(kept, file)
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    return kept
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not there, and for the owner's eyes alone."""
+    draft = path.with_name(f"{path.name}.{os.getpid()}.part")
+    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+        file.write(text)
         file.flush()
         os.fsync(file.fileno())
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return  # the other role was first, and its keys count
-    finally:
-        draft.unlink()
+    os.replace(draft, path)

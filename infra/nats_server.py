@@ -1,13 +1,13 @@
 """The embedded nats-server: the real binary with a configuration written here, started, watched and stopped.
 
-Backend and people live in two NATS accounts. People reach the backend through exported services (commands,
-queries, enrolment) and streams (results, feeds) alone: no JetStream, no inbox of the backend, nothing else.
+It runs in operator mode: backend and people live in NATS accounts of their own, see `credentials`. People reach the
+backend through exported services (commands, queries, enrolment) and streams (results, feeds) alone: no JetStream, no
+inbox of the backend, nothing else.
 """
 
 import asyncio
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -15,86 +15,25 @@ import sys
 import sysconfig
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.credentials import BusKeys
+from infra.nats_config import ServerTls, nats_config, quoted
+from infra.settings import EMBEDDED_PEOPLE
 from privity.encoding import new_id
 from privity.errors import ServerNotInstalled, Unreachable
 
-BACKEND_USER, PERSON_USER = "backend", "person"
-PERSON_INBOX = "_INBOX_PERSON"
 PROC = Path("/proc")
 LOG_LINES = 12  # of the server's last words in an error
 PAUSE = 0.02  # seconds between two looks at a server that starts or stops
-PASSWORD = re.compile(r"[A-Za-z0-9_-]{16,}")  # goes into a URL and into the configuration as it is
-
-CONFIG = """\
-server_name: "%(name)s"
-listen: "127.0.0.1:%(port)d"
-pid_file: %(pid_file)s
-log_file: %(log_file)s
+LOOPBACK = "127.0.0.1"
+OWN = """\
+server_name: %s
+pid_file: %s
+log_file: %s
 logfile_size_limit: 8MB
 logfile_max_num: 3
-max_payload: 1MB
-max_control_line: 4KB
-max_connections: 1200
-max_subscriptions: 1024
-max_pending: 64MB
-write_deadline: "10s"
-ping_interval: "20s"
-ping_max: 2
-jetstream {
-  store_dir: %(store_dir)s
-  # all streams at their fullest, and the largest once more: declaring it again counts it again
-  max_file_store: 20GB
-  max_memory_store: 64MB
-  sync_interval: %(sync_interval)s
-}
-accounts {
-  BACKEND {
-    jetstream: enabled
-    users: [ { user: "backend", password: "%(backend_password)s" } ]
-    exports: [
-      { service: "privity.cmd.>", accounts: [PEOPLE] }
-      { service: "privity.qry.>", accounts: [PEOPLE] }
-      { service: "privity.enrol.>", accounts: [PEOPLE] }
-      { stream: "privity.result.>", accounts: [PEOPLE] }
-      { stream: "privity.feed.>", accounts: [PEOPLE] }
-    ]
-  }
-  PEOPLE {
-    # fewer than all, so that there is always room for the backend
-    limits { max_connections: 1000 }
-    # the enrolment credential: everybody shares it
-    users: [ {
-      user: "person", password: "%(person_password)s"
-      permissions: {
-        publish: { allow: ["privity.cmd.>", "privity.qry.>", "privity.enrol.>"] }
-        subscribe: { allow: ["privity.result.>", "privity.feed.>", "_INBOX_PERSON.>"] }
-      }
-    } ]
-    imports: [
-      { service: { account: BACKEND, subject: "privity.cmd.>" } }
-      { service: { account: BACKEND, subject: "privity.qry.>" } }
-      { service: { account: BACKEND, subject: "privity.enrol.>" } }
-      { stream: { account: BACKEND, subject: "privity.result.>" } }
-      { stream: { account: BACKEND, subject: "privity.feed.>" } }
-    ]
-  }
-}
 """
-
-
-@dataclass(frozen=True, slots=True)
-class BusSecrets:
-    """The passwords of the two NATS users: URL-safe text of at least 16 characters."""
-
-    backend_password: str = field(repr=False)
-    person_password: str = field(repr=False)
-
-    def __post_init__(self) -> None:
-        if not (PASSWORD.fullmatch(self.backend_password) and PASSWORD.fullmatch(self.person_password)):
-            raise ValueError("a bus password is at least 16 letters, digits, - or _")
 
 
 class NatsServer:
@@ -104,26 +43,32 @@ class NatsServer:
     With `sync_always` each message is on the disk before JetStream acks it, at a third of the speed.
     """
 
-    def __init__(self, data: Path, port: int, secrets: BusSecrets, *, sync_always: bool = False) -> None:
+    def __init__(
+        self,
+        data: Path,
+        port: int,
+        keys: BusKeys,
+        *,
+        tls: ServerTls | None = None,
+        people: int = EMBEDDED_PEOPLE,
+        sync_always: bool = False,
+    ) -> None:
         self.folder = data.resolve() / "nats"
         self.config_path = self.folder / "nats.conf"
         self.log_path = self.folder / "nats.log"
         self.pid_path = self.folder / "nats.pid"
         self.port = port
         self.name = f"privity-{new_id()}"  # tells it from another server on this port
-        self._secrets = secrets
-        self._sync_interval = "always" if sync_always else '"2m"'
+        self.tls = tls
+        self._keys = keys
+        self._people = people
+        self._sync_interval = "always" if sync_always else "2m"
         self._process: asyncio.subprocess.Process | None = None
 
     @property
-    def backend_url(self) -> str:
-        """Where the backend's roles connect; holds the password."""
-        return f"nats://{BACKEND_USER}:{self._secrets.backend_password}@127.0.0.1:{self.port}"
-
-    @property
-    def person_url(self) -> str:
-        """Where people's agents connect, with the inbox prefix PERSON_INBOX; holds the password."""
-        return f"nats://{PERSON_USER}:{self._secrets.person_password}@127.0.0.1:{self.port}"
+    def url(self) -> str:
+        """Where to connect."""
+        return f"{'tls' if self.tls else 'nats'}://{LOOPBACK}:{self.port}"
 
     @property
     def running(self) -> bool:
@@ -136,19 +81,18 @@ class NatsServer:
         return self._process.pid if self._process is not None and self.running else None
 
     def write_config(self) -> None:
-        """Write the configuration, readable by this user alone: the passwords stand in it as they are."""
+        """Write the configuration; what it holds is signed and no secret, but nobody else's business either."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.folder.chmod(0o700)
-        text = CONFIG % {
-            "name": self.name,
-            "port": self.port,
-            "pid_file": _quoted(self.pid_path),
-            "log_file": _quoted(self.log_path),
-            "store_dir": _quoted(self.folder / "js"),
-            "sync_interval": self._sync_interval,
-            "backend_password": self._secrets.backend_password,
-            "person_password": self._secrets.person_password,
-        }
+        text = nats_config(
+            self._keys,
+            listen=f"{LOOPBACK}:{self.port}",
+            store_dir=self.folder,
+            tls=self.tls,
+            people=self._people,
+            sync_interval=self._sync_interval,
+            own=OWN % (quoted(self.name), quoted(self.pid_path), quoted(self.log_path)),
+        )
         fresh = self.config_path.with_suffix(".new")
         fresh.unlink(missing_ok=True)
         with open(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -253,7 +197,7 @@ def find_binary() -> str:
 async def _name_on(port: int) -> str:
     """The name with which the server on this port greets a client; empty if there is none."""
     try:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=64 * 1024)
+        reader, writer = await asyncio.open_connection(LOOPBACK, port, limit=64 * 1024)
     except OSError:
         return ""
     try:
@@ -275,7 +219,3 @@ def _arguments(pid: int) -> list[str]:
     command = ["ps", "-ww", "-o", "command=", "-p", str(pid)]
     shown = subprocess.run(command, capture_output=True, text=True)  # noqa: S603 - nobody's input
     return [shown.stdout.strip().partition(" -c ")[2]]  # one line: a path may hold blanks
-
-
-def _quoted(path: Path) -> str:
-    return json.dumps(str(path), ensure_ascii=False)

@@ -5,23 +5,52 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from infra.bus import Way
+from infra.credentials import backend_credential, system_credential
+from infra.home import open_keys
+from privity.credential import Credential, client_tls
 from privity.errors import Malformed
 
 MAIL_FROM = "privity@localhost"
+EMBEDDED_PEOPLE, PRODUCTION_PEOPLE = 1000, 9000
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where everything is. URLs may hold passwords and are not shown."""
+    """Where everything is. URLs of databases may hold passwords and are not shown.
+
+    The bus has TLS where its URL begins with `tls://`; `tls_ca` is a file of whom to trust there, else the system's
+    list, and `tls_name` whom the certificate must name, where that is not the URL's host.
+    """
 
     data: Path
-    bus_url: str = field(repr=False)
+    bus_url: str
     store_url: str = field(repr=False)
     views_url: str = field(repr=False)
     smtp_url: str | None = field(default=None, repr=False)
     mail_from: str = MAIL_FROM
-    public_address: tuple[str, int, str] | None = field(default=None, repr=False)
-    """Host and port under which people reach the bus, and the enrolment credential."""
+    public_address: tuple[str, int] | None = None
+    """Host and port under which people reach the bus."""
+    people: int = EMBEDDED_PEOPLE
+    """How many connections people may have."""
+    tls_ca: str | None = None
+    tls_name: str | None = None
+
+    @property
+    def tls(self) -> bool:
+        """Whether the bus has TLS."""
+        return self.bus_url.startswith("tls://")
+
+    def backend(self) -> Way:
+        """How the roles reach the bus; another user each time."""
+        return self._way(backend_credential(open_keys(self.data, create=False).bus))
+
+    def system(self) -> Way:
+        """How the server is told of changes."""
+        return self._way(system_credential(open_keys(self.data, create=False).bus))
+
+    def _way(self, credential: Credential) -> Way:
+        return Way(self.bus_url, credential, client_tls(self.tls_ca) if self.tls else None, self.tls_name)
 
     @property
     def mail_folder(self) -> Path:
@@ -29,7 +58,14 @@ class Settings:
         return self.data / "mail"
 
 
-def embedded(data: Path, bus_url: str, environment: Mapping[str, str] = os.environ) -> Settings:
+def embedded(
+    data: Path,
+    bus_url: str,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    tls_ca: str | None = None,
+    tls_name: str | None = None,
+) -> Settings:
     """SQLite files in the data folder."""
     folder = data.resolve()
     return Settings(
@@ -39,13 +75,16 @@ def embedded(data: Path, bus_url: str, environment: Mapping[str, str] = os.envir
         views_url=f"sqlite:///{folder / 'views.db'}",
         smtp_url=environment.get("PRIVITY_SMTP_URL"),
         mail_from=environment.get("PRIVITY_MAIL_FROM", MAIL_FROM),
+        public_address=public_address(environment),
+        tls_ca=tls_ca,
+        tls_name=tls_name,
     )
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
     """The variables `PRIVITY_DATA`, `PRIVITY_NATS_URL`, `PRIVITY_STORE_URL`, `PRIVITY_VIEWS_URL`; perhaps
-    `PRIVITY_SMTP_URL` and `PRIVITY_MAIL_FROM`; and `PRIVITY_PUBLIC` (host:port) with `PRIVITY_PERSON_PASSWORD`,
-    from which the connection string for people is made.
+    `PRIVITY_SMTP_URL` and `PRIVITY_MAIL_FROM`; `PRIVITY_TLS_CA`, for a bus at `tls://`; and `PRIVITY_PUBLIC`
+    (host:port), from which the connection string for people is made.
 
     Raises:
         Malformed: one is missing or cannot be read; names it.
@@ -61,15 +100,22 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> Settings:
         views_url=needed["VIEWS_URL"] or "",
         smtp_url=environment.get("PRIVITY_SMTP_URL"),
         mail_from=environment.get("PRIVITY_MAIL_FROM", MAIL_FROM),
-        public_address=_public_address(environment),
+        public_address=public_address(environment),
+        people=PRODUCTION_PEOPLE,
+        tls_ca=environment.get("PRIVITY_TLS_CA"),
     )
 
 
-def _public_address(environment: Mapping[str, str]) -> tuple[str, int, str] | None:
-    public, credential = environment.get("PRIVITY_PUBLIC"), environment.get("PRIVITY_PERSON_PASSWORD")
-    if not public or not credential:
+def public_address(environment: Mapping[str, str] = os.environ) -> tuple[str, int] | None:
+    """`PRIVITY_PUBLIC` as host and port, where it is set.
+
+    Raises:
+        Malformed: it is no such thing.
+    """
+    public = environment.get("PRIVITY_PUBLIC")
+    if not public:
         return None
     host, _, port = public.rpartition(":")
     if not host or not port.isdigit():
         raise Malformed("PRIVITY_PUBLIC is not host:port")
-    return host, int(port), credential
+    return host, int(port)

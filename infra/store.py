@@ -7,7 +7,9 @@ Methods block; callers on an event loop run them in threads.
 import json
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+import time
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,19 +18,14 @@ import psycopg
 from eventsourcing.domain import EventSourcingError
 from eventsourcing.persistence import IntegrityError, InterfaceError, OperationalError, StoredEvent
 
-from infra.recorders import (
-    COMMAND,
-    EVENT_KEY,
-    Cell,
-    Key,
-    PostgresRecorder,
-    SQLiteRecorder,
-    Together,
-    find,
-)
+from infra.lookup import Cell, find
+from infra.recorders import COMMAND, EVENT_KEY, ISSUED, Key, PostgresRecorder, SQLiteRecorder, Together
+from infra.tree import Growth, read_frontier, read_nodes
+from privity.crypto.merkle import Frontier, Node
 from privity.errors import Malformed, StoreConflict, StoreUnavailable
 
 LOCK_TIMEOUT = 5  # seconds
+SWEEP_EVERY = 10.0  # seconds between two appends that drop what was issued and has ended
 KEY_LENGTH = 256  # characters: two such keys, of four bytes a character, fit an index of PostgreSQL
 END = 2**63 - 1  # a position behind all others
 
@@ -45,7 +42,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """An event in the store; `position` grows over all streams, and on PostgreSQL may leave numbers out."""
+    """An event in the store; `position` counts over all streams, from 1 and without gaps."""
 
     position: int
     stream: str
@@ -71,11 +68,28 @@ class CommandRow:
 
 
 @dataclass(frozen=True, slots=True)
+class Issued:
+    """A credential of the bus that was issued: to which nkey, for which account and device, up to when (Unix time).
+
+    `device` is empty for one that a login proof was enough for.
+    """
+
+    nkey: str
+    account: str
+    device: str
+    until: int
+    revoked: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Batch:
     """One transaction's worth.
 
     `reads` maps a stream to the version (0: no event) on which a decision rests. A stream that the batch
     itself writes need not be there; if it is, the version may be one that the batch makes.
+    `named`: how many commands of the batch bring a sealed object, where it is more than one.
+    `erased`: the digests of sealed objects, once for each command that lets go of one; when all who brought it have
+    let go, its row is deleted.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -83,6 +97,17 @@ class Batch:
     sealed: dict[str, bytes] = field(default_factory=dict, repr=False)
     reads: dict[str, int] = field(default_factory=dict)
     done: list[str] = field(default_factory=list)
+    issued: list[Issued] = field(default_factory=list)
+    named: dict[str, int] = field(default_factory=dict)
+    erased: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What an append did: the events' positions, in order, and how the log's tree grew, if it did."""
+
+    positions: list[int]
+    growth: Growth | None
 
 
 class EventStore:
@@ -95,11 +120,16 @@ class EventStore:
     def __init__(self, recorder: SQLiteRecorder | PostgresRecorder) -> None:
         self._recorder = recorder
         self._columns = f"{recorder.position} AS position, originator_id, originator_version, topic, state"
+        self._next_sweep = 0.0
 
     def append(self, batch: Batch) -> list[int]:
-        """Write all of the batch, synced to disk, or nothing; the events' positions, in order.
+        """As `write`; the events' positions, in order."""
+        return self.write(batch).positions
 
-        A sealed object that is there already stays as it is: its address is its content.
+    def write(self, batch: Batch) -> Written:
+        """Write all of the batch, synced to disk, or nothing; its events are leaves of the log's tree then.
+
+        A sealed object that is there already stays as it is, its address being its content, and counts who brings it.
 
         On PostgreSQL a commit whose reply was lost is tried again, and then conflicts with itself: after any
         StoreConflict look the command ids up (`commands`) before you decide again. After StoreUnavailable too
@@ -109,13 +139,14 @@ class EventStore:
             StoreConflict: a version or a command id is taken, a version in `reads` has moved, or a stream
                 would get a gap.
         """
-        if not (batch.events or batch.commands or batch.sealed or batch.reads or batch.done):
-            return []
+        if batch == Batch():
+            return Written([], None)
         _check(batch)
         stored = [StoredEvent(event.stream, event.version, event.name, event.data) for event in batch.events]
-        together = _together(batch)
+        together = _together(batch, self._ended() if batch.issued else 0)
         with _our_errors():
-            return list(self._recorder.insert_events(stored, together=together) or ())
+            positions = list(self._recorder.insert_events(stored, together=together) or ())
+        return Written(positions, together.grown[-1] if positions else None)
 
     def read(self, stream: str, after: int = 0) -> list[Stored]:
         """The stream's events behind version `after`, in order."""
@@ -135,6 +166,12 @@ class EventStore:
         column = self._recorder.position
         where = f"{column} > ? AND {column} <= ? ORDER BY {column} LIMIT ?"
         return self._events(where, [position, END if stop is None else stop, limit])
+
+    def at(self, positions: Sequence[int]) -> list[Stored]:
+        """The events at some positions, in order; what is not there is left out."""
+        wants = [(position,) for position in dict.fromkeys(positions)]
+        found = self._find(self._columns, "stored_events", (self._recorder.position,), wants)
+        return sorted((_stored(row) for row in found), key=lambda event: event.position)
 
     def head(self) -> int:
         """The newest position, 0 when there is no event."""
@@ -161,6 +198,20 @@ class EventStore:
         rows = self._find("digest, data", "sealed", ("digest",), [(digest,) for digest in digests])
         return {row["digest"]: row["data"] for row in rows}
 
+    def frontier(self) -> Frontier:
+        """The right edge of the log's tree: its size and root, as they are committed."""
+        with _our_errors():
+            return read_frontier(self._recorder.select)
+
+    def nodes(self, nodes: Collection[Node]) -> dict[Node, bytes]:
+        """The hashes of complete nodes of the log's tree.
+
+        Raises:
+            KeyError: there is no such node, or it is not complete yet.
+        """
+        with _our_errors():
+            return read_nodes(self._recorder.select, nodes)
+
     def is_done(self, key: str) -> bool:
         """Whether `mark_done` was called for this key: what a handler does outside the store, it does once."""
         return bool(self._find("key", "done", ("key",), [(key,)]))
@@ -169,10 +220,36 @@ class EventStore:
         """Remember that something was done; again is no change."""
         self.append(Batch(done=[key]))
 
+    def keep_issued(self, issued: Sequence[Issued]) -> None:
+        """Keep what was issued, or a longer life of it, or that it is revoked; now and then drop what has ended."""
+        self.append(Batch(issued=list(issued)))
+
+    def issued_to(self, account: str) -> list[Issued]:
+        """What an account has of credentials."""
+        return [_issued(row) for row in self._find(ISSUED, "issued", ("account",), [(account,)])]
+
+    def holder_of(self, nkey: str) -> Issued | None:
+        """The credential of an nkey."""
+        rows = self._find(ISSUED, "issued", ("nkey",), [(nkey,)])
+        return _issued(rows[0]) if rows else None
+
+    def revoked(self) -> dict[str, int]:
+        """The nkeys of revoked credentials, each with the Unix time at which the last of them ends."""
+        rows = self._rows("SELECT nkey, until FROM issued WHERE revoked > 0 AND until >= ?", [int(time.time())])
+        return {row["nkey"]: row["until"] for row in rows}
+
     def close(self) -> None:
         """Close every connection."""
         with _our_errors():
             self._recorder.datastore.close()
+
+    def _ended(self) -> int:
+        """The Unix time if it is time to drop what has ended by now, else 0."""
+        now = time.monotonic()
+        if now < self._next_sweep:
+            return 0
+        self._next_sweep = now + SWEEP_EVERY
+        return int(time.time())
 
     def _events(self, where: str, params: Sequence[Cell]) -> list[Stored]:
         statement = f"SELECT {self._columns} FROM stored_events WHERE {where}"  # noqa: S608
@@ -205,6 +282,7 @@ def open_store(url: str, *, lock_timeout: int = LOCK_TIMEOUT) -> EventStore:
             if weakness is not None:
                 raise StoreUnavailable(f"this database could lose what it has committed: {weakness}")
             recorder.create_table()
+            recorder.grow_tree()
         except BaseException:
             recorder.datastore.close()
             raise
@@ -226,7 +304,7 @@ def _recorder(url: str, lock_timeout: int) -> SQLiteRecorder | PostgresRecorder:
     return SQLiteRecorder(os.path.abspath(path), lock_timeout=lock_timeout)
 
 
-def _together(batch: Batch) -> Together:
+def _together(batch: Batch, ended: int) -> Together:
     bases = dict(batch.reads)
     written: dict[str, list[int]] = {}
     for event in batch.events:
@@ -240,8 +318,11 @@ def _together(batch: Batch) -> Together:
         bases[stream] = base
     return Together(
         commands=[_cells(row) for row in batch.commands],
-        sealed=list(batch.sealed.items()),
+        sealed=[(digest, data, batch.named.get(digest, 1)) for digest, data in batch.sealed.items()],
+        erased=list(Counter(batch.erased).items()),
         done=[(key,) for key in batch.done],
+        issued=[(each.nkey, each.account, each.device, each.until, int(each.revoked)) for each in batch.issued],
+        ended=ended,
         present=frozenset((stream, version) for stream, version in bases.items() if version),
         absent=frozenset((stream, version + 1) for stream, version in bases.items() if stream not in written),
     )
@@ -256,6 +337,10 @@ def _command(row: Any) -> CommandRow:
     cells = {name: row[name] for name in COMMAND.split(", ")}
     events = tuple((stream, version) for stream, version in json.loads(cells.pop("events")))
     return CommandRow(**cells, events=events)
+
+
+def _issued(row: Any) -> Issued:
+    return Issued(row["nkey"], row["account"], row["device"], row["until"], row["revoked"] > 0)
 
 
 def _stored(row: Any) -> Stored:

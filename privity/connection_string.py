@@ -13,13 +13,14 @@ LOG_KEY_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class ConnectionString:
-    """`privity://person:<credential>@host:port?log=<log key>`: one line, kept in `home.url`, given to whoever joins."""
+    """`privity://person:<enrolment JWT>@host:port?log=<log key>[&tls=on]`: one line, given to whoever joins."""
 
     host: str
     port: int
     user: str
     credential: str = field(repr=False)
     log_public: bytes
+    tls: bool = False
 
     @property
     def home(self) -> str:
@@ -29,12 +30,12 @@ class ConnectionString:
     @property
     def bus_url(self) -> str:
         """Where to connect, without the credential."""
-        return f"nats://{self._place}"
+        return f"{'tls' if self.tls else 'nats'}://{self._place}"
 
     def text(self) -> str:
         """The one line; it holds the credential."""
         credential = f"{quote(self.user, safe='')}:{quote(self.credential, safe='')}"
-        return f"{SCHEME}://{credential}@{self._place}?log={b64(self.log_public)}"
+        return f"{SCHEME}://{credential}@{self._place}?log={b64(self.log_public)}{'&tls=on' if self.tls else ''}"
 
     @property
     def _place(self) -> str:
@@ -50,12 +51,13 @@ def parse_connection_string(text: str) -> ConnectionString:
     """
     try:
         parts = urlsplit(text.strip())
-        log_public = unb64(parse_qs(parts.query, strict_parsing=True)["log"][0])
+        query = parse_qs(parts.query, strict_parsing=True)
+        log_public, tls = unb64(query["log"][0]), query.get("tls", ["off"])
         port = parts.port
     except (ValueError, KeyError):  # whose texts may hold the credential
         raise Malformed("not a connection string: privity://person:…@host:port?log=…") from None
-    complete = parts.hostname and port and parts.username and parts.password
-    if parts.scheme != SCHEME or not complete or len(log_public) != LOG_KEY_BYTES:
+    complete = parts.hostname and port and parts.username and parts.password and len(log_public) == LOG_KEY_BYTES
+    if parts.scheme != SCHEME or not complete or tls not in (["on"], ["off"]):  # a typo must not switch TLS off
         raise Malformed("not a connection string: privity://person:…@host:port?log=…")
     return ConnectionString(
         parts.hostname or "",
@@ -63,4 +65,5 @@ def parse_connection_string(text: str) -> ConnectionString:
         unquote(parts.username or ""),
         unquote(parts.password or ""),
         log_public,
+        tls == ["on"],
     )

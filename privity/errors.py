@@ -90,6 +90,10 @@ class AddressTaken(Refusal):
     """This address belongs to another account."""
 
 
+class TooManyAddresses(Refusal):
+    """This account has as many addresses as it may have; it can go back to each of them."""
+
+
 class BadLogin(Refusal):
     """Address, passphrase and secret do not belong together."""
 
@@ -104,6 +108,18 @@ class ChainFull(Refusal):
 
 class StaleVersion(Refusal):
     """There is a newer version; read it first."""
+
+
+class StaleSequence(Refusal):
+    """Another of your devices was faster; read again."""
+
+
+class ClosedAccount(Refusal):
+    """This account was closed."""
+
+
+class RateLimited(Refusal):
+    """Too many requests; try again later."""
 
 
 class InvitationExpired(Refusal):
@@ -200,7 +216,27 @@ class KeyMismatch(IntegrityAlarm):
     """The key is not the pinned, certified one."""
 
 
+class NotInLog(IntegrityAlarm):
+    """The home's log does not hold what the backend says that it recorded."""
+
+
+class ForkedLog(IntegrityAlarm):
+    """The backend shows two histories."""
+
+
+class RolledBack(IntegrityAlarm):
+    """The backend served an older state than one that was seen before."""
+
+
+class Withheld(IntegrityAlarm):
+    """The backend leaves out what it showed before."""
+
+
 class Unreachable(PrivityError):
     """The backend cannot be reached, or did not answer in time."""
 
     exit_code = 4
+
+
+class NotAdmitted(Unreachable):
+    """The bus of this home does not take this credential."""

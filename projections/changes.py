@@ -22,12 +22,12 @@ class Change:
 
 def execute(changes: Iterable[Change], db: sa.Connection) -> None:
     """Apply changes in order for each table; neighbours with the same statement go in one call."""
-    by_table: dict[str, list[tuple[sa.Executable, list[dict[str, Value]]]]] = {}
+    by_table: dict[str, list[tuple[sa.Executable, list[Mapping[str, Value]]]]] = {}
     for change in changes:
         runs = by_table.setdefault(change.table.name, [])
         if not runs or runs[-1][0] is not change.statement:
             runs.append((change.statement, []))
-        runs[-1][1].append(dict(change.values))
+        runs[-1][1].append(change.values)
     for runs in by_table.values():
         for statement, values in runs:
             db.execute(statement, values)

@@ -16,13 +16,14 @@ from privity.messages.views import AskConnections, ConnectionRow
 from projections.accounts import chain_of
 from projections.changes import Change
 from projections.desk import Desk, Page, page, view
-from projections.tables import connections
+from projections.tables import connections, partings
 
 INSERT = connections.insert()
 _both = connections.c.connection == sa.bindparam("of")
 _side = sa.and_(_both, connections.c.account == sa.bindparam("side"))
 CONFIRM = connections.update().where(_both).values(confirmed=True, confirmation_mac=sa.bindparam("mac"))
 NOTE = connections.update().where(_side).values(note=sa.bindparam("note"))
+INSERT_PARTING = partings.insert()
 DELETE = connections.delete().where(_both)
 MAX_CHAINS = 512 * 1024
 """Characters of identity chains that one page carries; a first row goes out with its own."""
@@ -40,8 +41,11 @@ def apply(happened: Positioned) -> Iterator[Change]:
             yield Change(connections, NOTE, {"of": connection, "side": account, "note": note})
         case ConnectionNoted(connection=connection, by=account, note=note):
             yield Change(connections, NOTE, {"of": connection, "side": account, "note": note})
-        case ConnectionRemoved(connection=connection):
+        case ConnectionRemoved(connection=connection, inviter=one, acceptor=other):
             yield Change(connections, DELETE, {"of": connection})
+            for account, peer in ((one, other), (other, one)):
+                values = {"account": account, "peer": peer, "position": happened.position}
+                yield Change(partings, INSERT_PARTING, {"connection": connection, **values})
 
 
 def _side_row(position: int, event: ConnectionEstablished, own: Side, peer: Side, *, inviter: bool) -> Change:

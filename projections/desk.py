@@ -1,27 +1,47 @@
 """What a query works with, and the table of views: one registered function a view."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 import sqlalchemy as sa
 
-from privity.messages.views import Ask
+from privity.messages.views import Ask, CheckpointRow, EvidenceRow
 
 A = TypeVar("A", bound=Ask)
 R = TypeVar("R")
 
 
+class Log(Protocol):
+    """What the views of the log ask; both raise NotFound for what is beyond its end."""
+
+    def since(self, sizes: Sequence[int]) -> CheckpointRow:
+        """The newest checkpoint, with a consistency proof from each of these sizes."""
+        ...
+
+    def evidence(self, position: int) -> EvidenceRow:
+        """The event at a position, with its command and its proof."""
+        ...
+
+    def evidences(self, positions: Sequence[int], size: int | None = None) -> list[EvidenceRow]:
+        """As `evidence`, for many; with proofs for that size of the log."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """Who asks, when, and with which connection to the views; `fresh` when the nonce is good for a release."""
+    """Who asks, when, and with which connection to the views; `fresh` when the nonce is good for a release.
+
+    `log` is None where only rows are asked for.
+    """
 
     account: str
     at: datetime
     db: sa.Connection
     fresh: bool
     mail_token: Callable[[str], str] = field(repr=False)
+    log: Log | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

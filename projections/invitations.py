@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from privity.encoding import digest, unb64
 from privity.errors import BadToken, InvitationClosed, InvitationExpired
+from privity.messages.accounts import AccountClosed
 from privity.messages.invitations import (
     ConnectionInvited,
     InvitationAccepted,
@@ -17,16 +18,21 @@ from privity.messages.invitations import (
 )
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskInvitations, AskOffer, InvitationRow, OfferRow
-from projections.accounts import address_of, chain_of
+from projections.accounts import chain_of
 from projections.changes import Change, instant
 from projections.desk import Desk, Page, page, view
-from projections.tables import invitations
+from projections.tables import addresses, invitations
 
 INSERT = invitations.insert()
 CLOSE = (
     invitations.update()
     .where(invitations.c.invitation == sa.bindparam("of"))
     .values({name: sa.bindparam(name) for name in ("status", "connection", "acceptor")})
+)
+CLOSE_ALL = (
+    invitations.update()
+    .where(invitations.c.inviter == sa.bindparam("of"), invitations.c.status == "new")
+    .values(status="cancelled")
 )
 COPIED = ("invitation", "inviter", "email", "record", "mac", "token_hash", "note")
 
@@ -55,6 +61,8 @@ def apply(happened: Positioned) -> Iterator[Change]:
             yield _close(invitation, "declined")
         case InvitationAccepted(invitation=invitation, connection=connection, by=acceptor):
             yield _close(invitation, "accepted", connection, acceptor)
+        case AccountClosed(account=account):
+            yield Change(invitations, CLOSE_ALL, {"of": account})
 
 
 def _close(invitation: str, status: str, connection: str | None = None, acceptor: str | None = None) -> Change:
@@ -64,8 +72,9 @@ def _close(invitation: str, status: str, connection: str | None = None, acceptor
 
 @view(AskInvitations)
 def both_ways(ask: AskInvitations, desk: Desk) -> Page[InvitationRow]:
-    """Invitations from me, and those to my address."""
-    mine = sa.or_(invitations.c.inviter == desk.account, invitations.c.email == address_of(desk.account, desk.db))
+    """Invitations from me, and those to my address or one that I had before."""
+    to_me = sa.select(addresses.c.address).where(addresses.c.account == desk.account)
+    mine = sa.or_(invitations.c.inviter == desk.account, invitations.c.email.in_(to_me))
     select = sa.select(invitations).where(mine, invitations.c.invitation.startswith(ask.id))
     rows, more = page(ask, desk, select, invitations.c.position)
     found = tuple(_row(row, desk) for row in rows)
@@ -85,7 +94,7 @@ def _row(row: Mapping[Any, Any], desk: Desk) -> InvitationRow:
         expires=datetime.fromisoformat(row["expires"]),
         connection=row["connection"] if own or row["acceptor"] == desk.account else None,
         record=row["record"] if own else None,
-        note=row["note"] if own else None,
+        note=row["note"] if own and row["status"] == "new" else None,
     )
 
 

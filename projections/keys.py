@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import sqlalchemy as sa
 
-from privity.messages.keys import KeypairStored, PublicKeyPublished
+from privity.messages.keys import KeypairRemoved, KeypairStored, PublicKeyPublished
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskKeys, KeyRow
 from projections.changes import Change
@@ -13,6 +13,7 @@ from projections.tables import keys
 
 INSERT = keys.insert()
 PUBLISH = keys.update().where(keys.c.key == sa.bindparam("of")).values(published=True)
+DELETE = keys.delete().where(keys.c.key == sa.bindparam("of"))
 
 
 def apply(happened: Positioned) -> Iterator[Change]:
@@ -23,6 +24,8 @@ def apply(happened: Positioned) -> Iterator[Change]:
             yield Change(keys, INSERT, row | {"published": False, "position": happened.position})
         case PublicKeyPublished(key=key):
             yield Change(keys, PUBLISH, {"of": key})
+        case KeypairRemoved(key=key):
+            yield Change(keys, DELETE, {"of": key})
 
 
 @view(AskKeys)

@@ -1,31 +1,56 @@
 """The projector: folds events into all views, rows and position in one transaction."""
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
 
 import sqlalchemy as sa
 
+from privity.encoding import digest
 from privity.messages.recorded import Positioned
 from projections import accounts, connections, feed, invitations, items, keys, shares
 from projections.changes import Change, execute
 from projections.tables import metadata, progress
 
+log = logging.getLogger(__name__)
+
 Apply = Callable[[Positioned], Iterator[Change]]
 
-VIEWS: tuple[Apply, ...] = tuple(view.apply for view in (accounts, keys, invitations, connections, items, shares, feed))
-NAME = "views"
+VIEWS: tuple[Apply, ...] = tuple(view.apply for view in (accounts, keys, invitations, connections, items, shares))
+FOLD = 2
+"""To be raised when the same events fold to other rows; that the tables are others is noticed without it."""
 PAGE = 500
 
 
+def _shape() -> str:
+    """What the views are folded by: the fold's number, and a hash of all tables and columns."""
+    tables = [
+        (table.name, [(c.name, str(c.type), c.nullable, c.primary_key) for c in table.columns])
+        for table in metadata.sorted_tables
+    ]
+    return f"views-{FOLD}-{digest(repr(tables).encode())[:12]}"
+
+
+NAME = _shape()
+
+
 class Projector:
-    """The views' one writer. `position` is the newest event whose rows are committed."""
+    """The views' one writer. `position` is the newest event whose rows are committed.
+
+    Views that older or newer code has folded to other tables or rows are dropped, to be folded anew from event 1.
+    """
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        metadata.create_all(engine)
         with engine.begin() as db:
-            if db.execute(sa.select(progress)).first() is None:
+            progress.create(db, checkfirst=True)
+            shapes = set(db.execute(sa.select(progress.c.name)).scalars())
+            if shapes - {NAME}:
+                log.warning("the views have another shape; they are folded anew from event 1")
+            if shapes != {NAME}:
+                metadata.drop_all(db)
+                metadata.create_all(db)
                 db.execute(progress.insert().values(name=NAME, position=0))
             self.position = reached(db)
 
@@ -37,6 +62,7 @@ class Projector:
         position = new[-1].position
         with self._engine.begin() as db:
             execute(chain.from_iterable(view(each) for each in new for view in VIEWS), db)
+            execute(feed.changes(new, db), db)
             self._advance(position, db)
         self.position = position
 
@@ -59,7 +85,7 @@ class Projector:
 
 
 def reached(db: sa.Connection) -> int:
-    """The position that the views have reached; 0 when they were never built."""
+    """The position that the views have reached; 0 when they were never built, or by other code."""
     return db.execute(sa.select(progress.c.position).where(progress.c.name == NAME)).scalar() or 0
 
 

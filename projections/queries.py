@@ -34,13 +34,15 @@ from privity.messages.catalog import explain
 from privity.messages.envelope import Answer, QueryEnvelope, Result
 from privity.messages.views import ASKS, Ask, AskKeyring, AskResult
 from projections import accounts, connections, feed, invitations, items, keys, shares
-from projections.desk import VIEWS, Desk, Page
+from projections import log as log_views
+from projections.desk import VIEWS, Desk, Log, Page
 from projections.live import Announced
 from projections.nonces import Nonces
+from projections.reads import Asked, Reads, released
 
 log = logging.getLogger(__name__)
 
-REGISTERED = (accounts, keys, invitations, connections, items, shares, feed)
+REGISTERED = (accounts, keys, invitations, connections, items, shares, feed, log_views)
 WORKERS = 256
 """Queries heard at a time; most of them wait for a position, and few threads do the reading."""
 MAX_QUERY = 64 * 1024
@@ -54,6 +56,8 @@ WAITING, WAITING_EACH = 128, 8
 NEWCOMERS = ""
 """Those whose device the views do not know (yet) wait as if they were one account."""
 THREADS = 4
+CATCHING_UP = 3
+"""Times that the views are waited for, when the store has erased what they still name."""
 
 T = TypeVar("T")
 
@@ -62,6 +66,10 @@ Recorded = Callable[[str, str], Result | None]
 
 _row_codecs: dict[type, TypeAdapter[object]] = {}
 _asks = {view: TypeAdapter(ask) for view, ask in ASKS.items()}
+
+
+class _Erased(Exception):
+    """The views name a sealed object that is not in the store."""
 
 
 class Queries:
@@ -77,7 +85,11 @@ class Queries:
         sealed: Sealed,
         recorded: Recorded,
         head: Callable[[], int],
+        reads: Reads,
+        log: Log,
+        first: int = 0,
     ) -> None:
+        """`first` is a position that the views must have reached before anything is answered from them."""
         self._engine = engine
         self._announced = announced
         self._home = home
@@ -86,6 +98,9 @@ class Queries:
         self._sealed = sealed
         self._recorded = recorded
         self._head = head
+        self._reads = reads
+        self._log = log
+        self._first = first
         self._waiting: Counter[str] = Counter()
         self._threads = ThreadPoolExecutor(THREADS, "queries")
 
@@ -106,8 +121,8 @@ class Queries:
         _, _, account, view = message.subject.split(".")
         blobs: list[bytes] = []
         try:
-            ask, query = await self._believed(account, view, message)
-            answer, blobs = await self._run(self._answer, account, ask, query)
+            ask, query, asked = await self._believed(account, view, message)
+            answer, blobs = await self._answered(ask, query, asked)
         except PrivityError as error:
             answer = self._refused(account, error)
         except Exception:
@@ -115,11 +130,40 @@ class Queries:
             answer = self._refused(account, Internal())
         return frame(envelope.answer.dump_json(answer), *blobs)
 
+    async def _answered(self, ask: Ask, query: QueryEnvelope, asked: Asked) -> tuple[Answer, list[bytes]]:
+        """The answer, once it is recorded what it releases, or to whom it releases nothing."""
+        try:
+            answer, blobs, shares = await self._whole(asked.account, ask, query)
+        except BadLogin:
+            if isinstance(ask, AskKeyring) and await self._run(self._exists, asked.account):
+                await self._reads.keyring(asked, "refused", ask.purpose)
+            raise
+        if isinstance(ask, AskKeyring):
+            await self._reads.keyring(asked, "fetched", ask.purpose)
+        await self._reads.shares(asked, shares)
+        return answer, blobs
+
+    async def _whole(self, account: str, ask: Ask, query: QueryEnvelope) -> tuple[Answer, list[bytes], list[str]]:
+        """The answer with all sealed objects that its rows name.
+
+        What a command erases is gone before the views hear of it: they are waited for, and asked again.
+        """
+        for attempt in range(CATCHING_UP):
+            try:
+                return await self._run(self._answer, account, ask, query, attempt)
+            except _Erased:
+                await self._reached(account, await self._run(self._head))
+        return await self._run(self._answer, account, ask, query, CATCHING_UP)
+
+    def _exists(self, account: str) -> bool:
+        with self._engine.connect() as db:
+            return accounts.login_keys(account, db) is not None
+
     def _refused(self, account: str, error: PrivityError) -> Answer:
         nonce = self._nonces.issue(account)
         return Answer("refused", self._announced.position, nonce, code=error.code, message=error.message)
 
-    async def _believed(self, account: str, view: str, message: Msg) -> tuple[Ask, QueryEnvelope]:
+    async def _believed(self, account: str, view: str, message: Msg) -> tuple[Ask, QueryEnvelope, Asked]:
         codec = _asks.get(view)
         if codec is None:
             raise UnknownView(f"there is no view {view}")
@@ -134,10 +178,11 @@ class Queries:
             raise Malformed(explain(error)) from None
         if query.account != account:
             raise Malformed("the subject names another account than the envelope")
+        await self._reached(NEWCOMERS, self._first)  # views that are folded anew lack what was shown, and know nobody
         if not isinstance(ask, AskKeyring):
             await self._verified(query, signature, message.subject, payload)
             await self._reached(query.account, query.at_least)
-        return ask, query
+        return ask, query, Asked(account, message.subject, signature, payload)
 
     async def _verified(self, query: QueryEnvelope, signature: bytes, subject: str, payload: bytes) -> None:
         try:
@@ -172,9 +217,11 @@ class Queries:
             raise UnknownDevice
         verify_query(unb64(public), signature, self._home, subject, payload)
 
-    def _answer(self, account: str, ask: Ask, query: QueryEnvelope) -> tuple[Answer, list[bytes]]:
-        page = self._page(account, ask, query.nonce)
-        rows, blobs, cut = self._fill(page)
+    def _answer(
+        self, account: str, ask: Ask, query: QueryEnvelope, attempt: int
+    ) -> tuple[Answer, list[bytes], list[str]]:
+        page = self._page(account, ask, query.nonce, admitted=attempt > 0)
+        rows, blobs, cut = self._fill(page, whole=attempt < CATCHING_UP)
         more = cut or page.more
         return (
             Answer(
@@ -185,12 +232,18 @@ class Queries:
                 next=str(page.cursors[len(rows) - 1]) if more and rows else None,
             ),
             blobs,
+            self._released(account, page.rows[: len(rows)]),
         )
 
-    def _page(self, account: str, ask: Ask, nonce: str | None) -> Page[object]:
+    def _released(self, account: str, rows: Sequence[object]) -> list[str]:
+        with self._engine.connect() as db:
+            return released(account, rows, db)
+
+    def _page(self, account: str, ask: Ask, nonce: str | None, *, admitted: bool) -> Page[object]:
+        """The view's page; `admitted`: this very query has used its nonce already."""
         if isinstance(ask, AskKeyring):
-            return self._keyring(account, ask, nonce)
-        if nonce is not None and not self._nonces.use(account, nonce):
+            return self._keyring(account, ask, nonce, admitted=admitted)
+        if nonce is not None and not admitted and not self._nonces.use(account, nonce):
             raise StaleNonce
         if isinstance(ask, AskResult):
             result = self._recorded(account, ask.command)
@@ -198,12 +251,12 @@ class Queries:
                 raise NotFound("there is no such command")
             return Page((result,), ((),))
         with self._engine.connect() as db:
-            desk = Desk(account, datetime.now(UTC), db, nonce is not None, self._mail_token)
+            desk = Desk(account, datetime.now(UTC), db, nonce is not None, self._mail_token, self._log)
             return VIEWS[type(ask)](ask, desk)
 
-    def _keyring(self, account: str, ask: AskKeyring, nonce: str | None) -> Page[object]:
+    def _keyring(self, account: str, ask: AskKeyring, nonce: str | None, *, admitted: bool) -> Page[object]:
         """Who proves nothing uses up no nonce: there is room for so many used ones, and none for strangers'."""
-        if nonce is None or not self._nonces.good(account, nonce):
+        if nonce is None or not (admitted or self._nonces.good(account, nonce)):
             raise StaleNonce
         with self._engine.connect() as db:
             found = accounts.login_keys(account, db)
@@ -211,19 +264,26 @@ class Queries:
                 raise BadLogin
             public = found[0] if ask.purpose == "login" else found[1]
             verify_login(unb64(public), unb64(ask.proof), self._home, ask.purpose, unb64(nonce))
-            if not self._nonces.use(account, nonce):
+            if not admitted and not self._nonces.use(account, nonce):
                 raise StaleNonce
             page = accounts.keyring_of(account, db)
         return Page(page.rows, page.sealed)
 
-    def _fill(self, page: Page[object]) -> tuple[list[dict[str, JsonValue]], list[bytes], bool]:
-        """The rows that fit with their sealed objects, and whether rows were left out for their size."""
+    def _fill(self, page: Page[object], *, whole: bool) -> tuple[list[dict[str, JsonValue]], list[bytes], bool]:
+        """The rows that fit with their sealed objects, and whether rows were left out for their size.
+
+        Raises:
+            _Erased: an object is not there (any more), and `whole` asks for all.
+        """
         rows: list[dict[str, JsonValue]] = []
         sent: dict[str, bytes] = {}
         size = 0
         for row, digests in zip(page.rows, page.sealed, strict=True):
             fields = _row(row)
-            mine = self._sealed([digest for digest in digests if digest not in sent])
+            wanted = {digest for digest in digests if digest not in sent}
+            mine = self._sealed(list(wanted))
+            if whole and len(mine) < len(wanted):
+                raise _Erased
             size += len(json.dumps(fields)) + sum(map(len, mine.values()))
             if size > MAX_ANSWER and not rows:
                 raise TooLarge("this is more than one answer can carry")

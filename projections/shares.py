@@ -1,4 +1,4 @@
-"""The shares view, and the encryption spaces behind it."""
+"""The shares view, the encryption spaces behind it, and the lines, which keep what has ended too."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -6,13 +6,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from privity.crypto.sharing import read_manifest
+from privity.encoding import unb64
 from privity.messages.connections import ConnectionRemoved
 from privity.messages.recorded import Positioned
 from privity.messages.shares import EncryptionSpaceOpened, ShareClaimed, ShareCreated, ShareRemoved
-from privity.messages.views import AskShares, AskSpaces, ShareRow, SpaceRow
+from privity.messages.views import AskLine, AskShares, AskSpaces, LineRow, ShareRow, SpaceRow
 from projections.changes import Change, instant
 from projections.desk import Desk, Page, page, view
-from projections.tables import accounts, shares, space_members, spaces
+from projections.tables import accounts, lines, shares, space_members, spaces
 
 INSERT = shares.insert()
 INSERT_SPACE = spaces.insert()
@@ -26,6 +28,10 @@ REWRAP = (
 DELETE = shares.delete().where(shares.c.share == sa.bindparam("of"))
 DELETE_SPACE = spaces.delete().where(spaces.c.space == sa.bindparam("of"))
 DELETE_MEMBERS = space_members.delete().where(space_members.c.space == sa.bindparam("of"))
+INSERT_LINE = lines.insert()
+_standing = lines.c.ended.is_(None)
+END_LINE = lines.update().where(lines.c.share == sa.bindparam("of"), _standing).values(ended=sa.bindparam("at"))
+END_LINES = lines.update().where(lines.c.connection == sa.bindparam("of"), _standing).values(ended=sa.bindparam("at"))
 END_ALL = {
     table: table.delete().where(table.c.connection == sa.bindparam("of")) for table in (shares, spaces, space_members)
 }
@@ -58,16 +64,28 @@ def apply(happened: Positioned) -> Iterator[Change]:
             row = {name: getattr(event, name) for name in COPIED}
             rest = {"created": instant(happened.meta.at), "claim": None, "position": happened.position}
             yield Change(shares, INSERT, row | rest)
+            yield from _line(happened.position, event)
         case ShareClaimed(share=share, space=space, recipient=recipient, wrap=wrap):
             yield Change(shares, CLAIM, {"of": share, "claim": wrap})
             yield Change(space_members, REWRAP, {"of": space, "member": recipient, "claim": wrap})
         case ShareRemoved(share=share, space=space):
             yield Change(shares, DELETE, {"of": share})
+            yield Change(lines, END_LINE, {"of": share, "at": happened.position})
             yield Change(spaces, DELETE_SPACE, {"of": space})
             yield Change(space_members, DELETE_MEMBERS, {"of": space})
         case ConnectionRemoved(connection=connection):
+            yield Change(lines, END_LINES, {"of": connection, "at": happened.position})
             for table, statement in END_ALL.items():
                 yield Change(table, statement, {"of": connection})
+
+
+def _line(position: int, event: ShareCreated) -> Iterator[Change]:
+    """The share in its sender's line; one of Privity 0.1 stands in none."""
+    n = read_manifest(unb64(event.manifest)).n
+    if n:
+        names = ("connection", "share", "recipient", "manifest", "signature")
+        row = {name: getattr(event, name) for name in names}
+        yield Change(lines, INSERT_LINE, row | {"sender": event.owner, "n": n, "ended": None, "position": position})
 
 
 @view(AskShares)
@@ -108,7 +126,18 @@ def _row(row: Mapping[Any, Any], desk: Desk) -> ShareRow:
         created=datetime.fromisoformat(row["created"]),
         wrap=wrap,
         claimed=claimed,
+        position=row["position"],
     )
+
+
+@view(AskLine)
+def own_lines(ask: AskLine, desk: Desk) -> Page[LineRow]:
+    """What was sent over a connection, to me and from me, ended or not."""
+    mine = sa.or_(lines.c.sender == desk.account, lines.c.recipient == desk.account)
+    select = sa.select(lines).where(lines.c.connection == ask.connection, mine)
+    rows, more = page(ask, desk, select, lines.c.position)
+    found = tuple(LineRow(**{name: row[name] for name in LineRow.__dataclass_fields__}) for row in rows)
+    return Page(found, ((),) * len(found), tuple(row["position"] for row in rows), more)
 
 
 @view(AskSpaces)

@@ -36,7 +36,15 @@ accounts = sa.Table(
     _text("kek"),
     _text("kek_recovery"),
     _text("identity"),
+    sa.Column("renamed", sa.BigInteger, nullable=False),
     _position(),
+)
+
+addresses = sa.Table(
+    "addresses",
+    metadata,
+    _key("address"),
+    sa.Column("account", sa.Text, nullable=False, index=True),
 )
 
 identity_records = sa.Table(
@@ -46,6 +54,7 @@ identity_records = sa.Table(
     sa.Column("n", sa.Integer, primary_key=True),
     _text("record"),
     sa.Column("signatures", sa.JSON, nullable=False),
+    _position(index=False),
 )
 
 keys = sa.Table(
@@ -102,6 +111,16 @@ connections = sa.Table(
     sa.Index("connections_of_account", "account", "position"),
 )
 
+partings = sa.Table(
+    "partings",
+    metadata,
+    _key("connection"),
+    _key("account"),
+    _text("peer"),
+    _position(index=False),
+    sa.Index("partings_of_account", "account", "peer"),
+)
+
 items = sa.Table(
     "items",
     metadata,
@@ -154,6 +173,21 @@ shares = sa.Table(
     sa.Index("shares_of_recipient", "recipient", "position"),
 )
 
+lines = sa.Table(
+    "lines",
+    metadata,
+    _key("connection"),
+    _key("sender"),
+    sa.Column("n", sa.Integer, primary_key=True),
+    _text("recipient"),
+    sa.Column("share", sa.Text, nullable=False, index=True),
+    _text("manifest"),
+    _text("signature"),
+    sa.Column("ended", sa.BigInteger, nullable=True),
+    _position(index=False),
+    sa.Index("lines_of_connection", "connection", "position"),
+)
+
 feed = sa.Table(
     "feed",
     metadata,
@@ -163,4 +197,22 @@ feed = sa.Table(
     _text("at"),
     _text("actor"),
     sa.Column("refs", sa.JSON, nullable=False),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    _text("link"),
+    sa.Index(
+        "feed_by_others",
+        "account",
+        "actor",
+        "position",
+        sqlite_where=sa.text("actor <> account"),
+        postgresql_where=sa.text("actor <> account"),
+    ),
+)
+
+feed_heads = sa.Table(
+    "feed_heads",
+    metadata,
+    _key("account"),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    _text("link"),
 )

@@ -1,5 +1,6 @@
 """One example of every actor, command and event, so that no test invents data: `example(ItemEdited, version=2)`."""
 
+from collections.abc import Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from hashlib import sha512
@@ -10,6 +11,7 @@ from privity.encoding import b32, b64, digest, sha256
 from privity.messages.accounts import IdentityHead, Kdf
 from privity.messages.base import Command, Event
 from privity.messages.connections import Side
+from privity.messages.erasing import SealedErased
 from privity.messages.fields import SignedRecord
 from privity.messages.recorded import Meta
 
@@ -79,6 +81,11 @@ def side(name: str) -> Side:
     )
 
 
+def line_of(connection: str, sender: str) -> str:
+    """The id of what somebody sends over a connection."""
+    return long_id(f"line of {sender} over {connection}")
+
+
 ANN, BOB, EVE = actor("ann"), actor("bob"), actor("eve")
 
 RECORD = SignedRecord(raw("record"), (signature("first"), signature("second")))
@@ -92,8 +99,17 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "ConnectionEstablished": {"inviter": side("ann"), "acceptor": side("bob")},
     "InvitationAccepted": {"by": BOB.account},
     "InvitationDeclined": {"by": BOB.account},
-    "ItemEdited": {"version": 2},
-    "EditItem": {"version": 2},
+    "ItemEdited": {"version": 2, "content": sealed("newer content"), "wrap": sealed("newer wrap")},
+    "EditItem": {"version": 2, "content": sealed("newer content"), "wrap": sealed("newer wrap")},
+    "RotateIdentity": {"identity": sealed("newer identity")},
+    "IdentityRotated": {"identity": sealed("newer identity")},
+    "RenameAccount": {"address": "anna@localhost"},
+    "AccountRenamed": {"address": "anna@localhost"},
+    "ChangePassphrase": {"kek": sealed("newer kek")},
+    "PassphraseChanged": {"kek": sealed("newer kek")},
+    "ClaimShare": {"wrap": sealed("claim")},
+    "CloseAccount": {"head": sealed("ann's record 1"), "signature": signature("closing")},
+    "ShareClaimed": {"wrap": sealed("claim")},
 }
 """Where a field of one message stands for something else than it mostly does."""
 
@@ -102,7 +118,9 @@ COMMON: dict[str, Any] = {
     "acceptance_mac": key32("mac"),
     "acceptor": BOB.account,
     "account": ANN.account,
+    "accounts": (ANN.account,),
     "address": "ann@localhost",
+    "at_hour": NOW,
     "by": ANN.account,
     "chain": (RECORD, RECORD),
     "connection": long_id("connection"),
@@ -110,6 +128,9 @@ COMMON: dict[str, Any] = {
     "email": "bob@localhost",
     "expires": LATER,
     "head": identity("ann"),
+    "digest": digest(b"manifest"),
+    "digests": (sealed("content"), sealed("wrap")),
+    "id": short_id("item"),
     "identity": sealed("identity"),
     "invitation": short_id("invitation"),
     "inviter": ANN.account,
@@ -118,9 +139,11 @@ COMMON: dict[str, Any] = {
     "kek": sealed("kek"),
     "kek_recovery": sealed("kek for recovery"),
     "key": short_id("ann's key"),
+    "line": line_of(long_id("connection"), ANN.account),
     "login": key32("login"),
     "mac": key32("mac"),
     "manifest": raw("manifest"),
+    "n": 1,
     "note": sealed("note"),
     "offer": raw("offer"),
     "offer_mac": key32("offer mac"),
@@ -129,11 +152,16 @@ COMMON: dict[str, Any] = {
     "pair": sealed("pair"),
     "private": sealed("private"),
     "public": raw("ann's public"),
+    "purpose": "login",
+    "read": short_id("read"),
+    "reader": BOB.account,
+    "replaces": sealed("ann's note"),
     "recipient": BOB.account,
     "recipient_key": short_id("bob's key"),
     "recipient_wrap": sealed("recipient's wrap"),
     "record": RECORD,
     "recovery_login": key32("recovery login"),
+    "sender": ANN.account,
     "share": short_id("share"),
     "signature": signature("manifest"),
     "space": short_id("space"),
@@ -151,6 +179,11 @@ def example(type_: type[M], **changes: Any) -> M:
     """The message of that type, with some fields changed."""
     given = COMMON | SPECIAL.get(type_.__name__, {}) | changes
     return type_(**{field.name: given[field.name] for field in fields(type_)} | changes)
+
+
+def erased(id: str, *digests: str, of: Sequence[Actor] = (ANN,)) -> SealedErased:
+    """The event that says that sealed objects went."""
+    return SealedErased(id, digests, tuple(by.account for by in of))
 
 
 def meta(by: Actor = ANN) -> Meta:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import run
+from bench import run, trust
 from bench.client import add_item
 from bench.plan import MESSAGE, Plan, p50, p99, plan_for
 from privity.agent.session import Signer
@@ -71,3 +71,12 @@ def test_percentiles_are_in_milliseconds() -> None:
     """Of seconds."""
     seconds = [number / 1000 for number in range(101)]
     assert (p50(seconds), p99(seconds)) == pytest.approx((50, 99))
+
+
+def test_what_trust_costs_is_measured_on_two_homes_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The bare home takes commands whose signatures are zeros: what is compared is really with and without."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    found = trust.measure(TINY, rounds=1)
+    assert set(found) == {"whole_commands_per_s", "bare_commands_per_s", "cost_of_trust", "cost_of_trust_at_most"}
+    assert min(found["whole_commands_per_s"], found["bare_commands_per_s"]) > 0
+    assert list(tmp_path.iterdir()) == []

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import nats
+import nats.js.errors
 import pytest
 from nats.js import JetStreamContext
 
+from infra.bus import connect
 from privity.agent import items
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
@@ -17,7 +18,7 @@ from privity.testing.people import Person, somebody
 async def operator(home: RunningHome) -> AsyncIterator[JetStreamContext]:
     import app
 
-    bus = await nats.connect(app.running(home.data).bus_url)
+    bus = await connect(app.running(home.data).backend(), name="operator")
     try:
         yield bus.jetstream()
     finally:

@@ -1,12 +1,28 @@
 """Accounts: making one, logging in on another device, passphrase and recovery, logging out."""
 
+import logging
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
-from privity.agent.bus import Bus
+from privity.agent.bus import Bus, error_for
+from privity.agent.chains import CREATED, DEVICE_ADDED, DEVICE_REMOVED, RECOVERED, signed_chain
+from privity.agent.enrolment import by_login
+from privity.agent.identity import (
+    Account,
+    current,
+    fingerprint,
+    give_up_older_keys,
+    next_record,
+    own,
+    saw,
+    show,
+    to_account,
+    to_record,
+    with_devices,
+)
 from privity.agent.keyring import (
-    IdentityKeys,
     Keyring,
     check_identity,
     new_identity,
@@ -17,8 +33,9 @@ from privity.agent.keyring import (
     wrap_kek,
 )
 from privity.agent.profile import Profile, ProfileFolder, secret_of
-from privity.agent.session import Rows, Session, Signer, error_for, query_payload, read_answer, read_rows
+from privity.agent.session import Rows, Session, Signer, query_payload, read_answer, read_rows
 from privity.connection_string import ConnectionString
+from privity.credential import Credential
 from privity.crypto import labels
 from privity.crypto.command import frame, sign_login
 from privity.crypto.credentials import (
@@ -28,7 +45,7 @@ from privity.crypto.credentials import (
     encode_secret,
     log_hash,
 )
-from privity.crypto.identity import Identity, Signed, account_id, make_genesis, make_next, verify_chain
+from privity.crypto.identity import COMPROMISE, Identity, account_id, extend, make_genesis, verify_chain, walk
 from privity.crypto.kdf import KdfParams, derive_recovery, derive_unlock
 from privity.crypto.keyring import new_kek
 from privity.crypto.signing import SigningKey
@@ -44,16 +61,18 @@ from privity.errors import (
     Unreachable,
 )
 from privity.messages import envelope
-from privity.messages.accounts import ChangePassphrase, ExtendIdentity, Kdf, RegisterAccount
+from privity.messages.accounts import ChangePassphrase, ExtendIdentity, Kdf, RegisterAccount, RotateIdentity
 from privity.messages.base import Command
 from privity.messages.catalog import check_address
 from privity.messages.fields import SignedRecord
-from privity.messages.views import AccountRow, AskAccount, AskKeyring
+from privity.messages.views import AccountRow, AskKeyring
+
+__all__ = ["Account", "fingerprint", "own", "show", "signed_chain"]  # what is known by these names elsewhere
+
+log = logging.getLogger(__name__)
 
 SECRET_BYTES = 16
 SEED_BYTES = 32
-LABEL_BYTES = 15
-"""Of a fingerprint: 15 bytes, shown as 24 characters in groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +86,8 @@ class NewAccount:
     recovery: str = field(repr=False)
     registered: bool = True
     """False while the backend has not answered: the registration is kept and sent again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """An account as its owner sees it."""
-
-    account: str
-    address: str
-    fingerprint: str
-    devices: int
-
-
-def fingerprint(identity: Identity) -> str:
-    """The newest identity record's hash in groups, for people to compare."""
-    text = identity.head.hex()[: 2 * LABEL_BYTES]
-    return " ".join(text[start : start + 5] for start in range(0, len(text), 5))
+    finished: bool = True
+    """False where a recovery has yet to give up the stolen keys: `identity.rotate` with `compromised` does it too."""
 
 
 async def create(folder: ProfileFolder, server: ConnectionString, address: str, passphrase: str) -> NewAccount:
@@ -102,7 +107,7 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
     )
     account = account_id(genesis.record)
     keyring, device_id = Keyring(account, kek, keys, device), new_id()
-    first = _with_devices(verify_chain([genesis]), keys, {device_id: device.public}, "created")
+    first = with_devices(verify_chain([genesis]), keys, {device_id: device.public}, CREATED)
     identity = verify_chain([genesis, first])
     params = KdfParams()
     unlocked, recovery = derive_unlock(passphrase, secret, account, params), derive_recovery(seed, account)
@@ -113,7 +118,7 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
     )
     command = RegisterAccount(
         address=address,
-        chain=(_record(genesis), _record(first)),
+        chain=(to_record(genesis), to_record(first)),
         login=b64(unlocked.login.public),
         recovery_login=b64(recovery.login.public),
         kdf=_kdf(params),
@@ -122,8 +127,10 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
         identity=digest(wraps[2]),
     )
     profile = _profile(keyring, address, device_id, server, secret, params, wraps[0])
-    async with Session(folder, server, Signer(account, device_id, device, server.home), address) as session:
+    signer = Signer(account, device_id, device, server.home)
+    async with Session(folder, server, signer, address, chain=command.chain) as session:
         registered = await _register(session, profile, command, wraps)
+        saw(session, identity)
     anchor = log_hash(server.log_public)
     return NewAccount(
         account,
@@ -163,57 +170,75 @@ async def login(
     _check_anchor(anchor, server)
     params = KdfParams()
     unlocked = derive_unlock(passphrase, secret, account, params)
-    row, sealed = await _keyring(server, account, unlocked.login, "login")
+    credential = await by_login(server, account, unlocked.login, "login")
+    row, sealed = await _keyring(server, account, unlocked.login, "login", credential)
     if row.address != address:
         raise BadLogin
     kek = unwrap_kek(unlocked.wrap, _named(sealed, row.kek), labels.PURPOSE_KEK, account)
-    return await _enrol(folder, server, row, sealed, kek, secret, params, _named(sealed, row.kek))
+    identity = verified(row.chain, account)
+    keys = unwrap_identity(kek, _named(sealed, row.identity), account)
+    check_identity(keys, identity)
+    keyring, device_id = Keyring(account, kek, keys, SigningKey.generate()), new_id()
+    record = with_devices(identity, keys, {**identity.devices, device_id: keyring.device.public}, DEVICE_ADDED)
+    profile = _profile(keyring, address, device_id, server, secret, params, _named(sealed, row.kek))
+    joining: list[tuple[Command, Sequence[bytes]]] = [(ExtendIdentity(to_record(record)), ())]
+    shown, _ = await _enrol(folder, server, profile, keyring, extend(identity, record), joining, credential)
+    return shown
 
 
 async def recover(
-    folder: ProfileFolder, server: ConnectionString, address: str, recovery_text: str, passphrase: str
+    folder: ProfileFolder,
+    server: ConnectionString,
+    address: str,
+    recovery_text: str,
+    passphrase: str,
+    *,
+    compromised: bool = False,
 ) -> NewAccount:
-    """Open the account by its recovery text; passphrase and secret are new from then on.
+    """Open the account by its recovery text, whoever holds it now.
+
+    Passphrase, secret and identity keys are new from then on, and this is the only device. The KEK stays, and so all
+    that it wraps. What the identity keys before sign from now on counts for nobody if they are `compromised`, or were
+    called so since the last recovery, or if somebody put keys there that this account's KEK does not open.
 
     Raises:
         BadLogin: address and recovery text do not belong together.
+        ProfileExists: there is an account in this profile.
     """
     folder.check_free()
     account, anchor, seed = decode_recovery(recovery_text)
     _check_anchor(anchor, server)
     recovery = derive_recovery(seed, account)
-    row, sealed = await _keyring(server, account, recovery.login, "recover")
+    credential = await by_login(server, account, recovery.login, "recover")
+    row, sealed = await _keyring(server, account, recovery.login, "recover", credential)
     if row.address != address:
         raise BadLogin
     kek = unwrap_kek(recovery.wrap, _named(sealed, row.kek_recovery), labels.PURPOSE_KEK_RECOVERY, account)
     secret, params = secrets.token_bytes(SECRET_BYTES), KdfParams()
     change, wrapped = _rewrap(account, kek, secret, params, passphrase)
-    shown = await _enrol(folder, server, row, sealed, kek, secret, params, wrapped, (change, (wrapped,)))
+    before = verified(row.chain, account)
+    stolen = compromised or _called_stolen(row.chain) or not _opens(kek, sealed, row, before)
+    keyring, device_id = Keyring(account, kek, new_identity(), SigningKey.generate()), new_id()
+    only = {device_id: keyring.device.public}
+    record = next_record(before, keyring.identity, only, RECOVERED, recovery=recovery.sign)
+    private = wrap_identity(kek, keyring.identity, account)
+    joining: list[tuple[Command, Sequence[bytes]]] = [
+        (RotateIdentity(to_record(record), digest(private)), (private,)),
+        (change, (wrapped,)),
+    ]
+    profile = _profile(keyring, address, device_id, server, secret, params, wrapped)
+    giving_up = recovery.sign if stolen else None
+    shown, finished = await _enrol(
+        folder, server, profile, keyring, extend(before, record), joining, credential, giving_up
+    )
     return NewAccount(
         account,
         address,
         shown.fingerprint,
         encode_secret(account, anchor, secret),
         recovery_text.strip(),
+        finished=finished,
     )
-
-
-async def show(session: Session) -> Account:
-    """One's own account as the backend has it, its chain checked."""
-    row, identity = await own(session)
-    return Account(identity.account, row.address, fingerprint(identity), len(identity.devices))
-
-
-async def own(session: Session) -> tuple[AccountRow, Identity]:
-    """One's own account as the backend serves it.
-
-    Raises:
-        ForgedRecord: it is not this profile's account, or its address is another one.
-    """
-    row = (await session.ask(AskAccount(), AccountRow)).one("account", session.account)
-    if row.address != session.address:
-        raise ForgedRecord("The backend serves another address for this account.")
-    return row, verified(row.chain, session.account)
 
 
 async def change_passphrase(session: Session, keyring: Keyring, profile: Profile, passphrase: str) -> None:
@@ -231,24 +256,25 @@ async def change_passphrase(session: Session, keyring: Keyring, profile: Profile
 async def logout(session: Session, keyring: Keyring, profile: Profile) -> Account:
     """Take this device out of the identity chain, and the account off this device; the account as it was here."""
     try:
-        _, identity = await own(session)
+        keyring, identity = await current(session, keyring)
     except UnknownDevice:  # an earlier logout took effect, and its result was lost
         session.folder.forget()
         return Account(profile.account, profile.address, "", 0)
     devices = {id: public for id, public in identity.devices.items() if id != profile.device}
-    record = _with_devices(identity, keyring.identity, devices, "device-removed")
-    await session.send(ExtendIdentity(_record(record)))
+    record = with_devices(identity, keyring.identity, devices, DEVICE_REMOVED)
+    with suppress(UnknownDevice):  # it took effect, and the bus let go of this device before the result was there
+        await session.send(ExtendIdentity(to_record(record)))
     session.folder.forget()
     return Account(profile.account, profile.address, fingerprint(identity), len(devices))
 
 
 async def _keyring(
-    server: ConnectionString, account: str, login_key: SigningKey, purpose: str
+    server: ConnectionString, account: str, login_key: SigningKey, purpose: str, credential: Credential
 ) -> tuple[AccountRow, dict[str, bytes]]:
     """The wrapped keyring for a login proof over the backend's own fresh nonce."""
     subject = envelope.query_subject(account, AskKeyring.view)
     nonce, device = None, new_id()
-    async with Bus(server, account) as bus:
+    async with Bus(server, account, credential) as bus:
         for _ in range(2):
             proof = sign_login(login_key, server.home, purpose, unb64(nonce or ""))
             ask = AskKeyring(purpose="login" if purpose == "login" else "recover", proof=b64(proof))
@@ -265,30 +291,54 @@ async def _keyring(
 async def _enrol(
     folder: ProfileFolder,
     server: ConnectionString,
-    row: AccountRow,
-    sealed: dict[str, bytes],
-    kek: bytes,
-    secret: bytes,
-    params: KdfParams,
-    wrapped: bytes,
-    *also: tuple[Command, Sequence[bytes]],
-) -> Account:
-    identity = verified(row.chain, row.account)
-    keys = unwrap_identity(kek, _named(sealed, row.identity), row.account)
-    check_identity(keys, identity)
-    device, device_id = SigningKey.generate(), new_id()
-    record = _with_devices(identity, keys, {**identity.devices, device_id: device.public}, "device-added")
-    keyring = Keyring(row.account, kek, keys, device)
-    folder.create(_profile(keyring, row.address, device_id, server, secret, params, wrapped))
-    signer = Signer(row.account, device_id, device, server.home)
+    profile: Profile,
+    keyring: Keyring,
+    identity: Identity,
+    commands: Sequence[tuple[Command, Sequence[bytes]]],
+    credential: Credential,
+    recovery: SigningKey | None = None,
+) -> tuple[Account, bool]:
+    """Keep the profile and send what makes this device one of the account's; `identity` is what it is then.
+
+    `credential` is that of the login; `recovery`: the recovery key, where the keys before are given up as stolen.
+    Whether nothing is left to do comes back too: this device is in by then, and the new secret must be shown.
+    """
+    folder.create(profile)
+    signer = Signer(profile.account, profile.device, keyring.device, server.home)
+    async with Session(folder, server, signer, profile.address, credential=credential) as session:
+        try:
+            await session.send_all(commands)
+        except Refusal:
+            folder.forget()
+            raise
+        saw(session, identity)
+        try:
+            if recovery is not None:
+                identity = await give_up_older_keys(session, keyring.identity, identity, recovery)
+        except (Refusal, Unreachable) as error:
+            log.error("%s: %s", error.code, error.message)
+            return to_account(profile.address, identity), False
+    return to_account(profile.address, identity), True
+
+
+def _called_stolen(chain: Sequence[SignedRecord]) -> bool:
+    """Whether keys were called stolen since the recovery key signed last: from its next record on that counts no more.
+
+    So it has to say it anew; what a thief said of the owner's keys, it says of the thief's.
+    """
+    called = False
+    for identity in walk(signed_chain(chain)):
+        called = not identity.by_recovery and (called or identity.reason == COMPROMISE)
+    return called
+
+
+def _opens(kek: bytes, sealed: dict[str, bytes], row: AccountRow, identity: Identity) -> bool:
+    """Whether the identity's keys are there under this KEK: a thief who rotated cannot put others under it."""
     try:
-        async with Session(folder, server, signer, row.address) as session:
-            await session.send_all([(ExtendIdentity(_record(record)), ()), *also])
-    except Refusal:
-        folder.forget()
-        raise
-    identity = verify_chain([*signed_chain(row.chain), record])
-    return Account(row.account, row.address, fingerprint(identity), len(identity.devices))
+        check_identity(unwrap_identity(kek, _named(sealed, row.identity), row.account), identity)
+    except DoesNotOpen:
+        return False
+    return True
 
 
 def _rewrap(
@@ -309,23 +359,6 @@ def verified(chain: tuple[SignedRecord, ...], account: str) -> Identity:
     if identity.account != account:
         raise ForgedRecord("The backend served another account's identity chain.")
     return identity
-
-
-def signed_chain(chain: tuple[SignedRecord, ...]) -> list[Signed]:
-    """A served chain as the records that the crypto checks."""
-    return [_signed(each) for each in chain]
-
-
-def _with_devices(head: Identity, keys: IdentityKeys, devices: dict[str, bytes], reason: str) -> Signed:
-    return make_next(
-        head,
-        keys.sign,
-        sign=keys.sign,
-        seal_public=keys.seal.public,
-        seal_suite=keys.seal.suite,
-        devices=devices,
-        reason=reason,
-    )
 
 
 def _profile(
@@ -364,11 +397,3 @@ def _check_anchor(anchor: bytes, server: ConnectionString) -> None:
 
 def _kdf(params: KdfParams) -> Kdf:
     return Kdf(**params.to_json_dict())
-
-
-def _record(signed: Signed) -> SignedRecord:
-    return SignedRecord(b64(signed.record), tuple(b64(each) for each in signed.signatures))
-
-
-def _signed(record: SignedRecord) -> Signed:
-    return Signed(unb64(record.record), tuple(unb64(each) for each in record.signatures))

@@ -2,64 +2,63 @@
 
 import asyncio
 import logging
+import os
+import ssl
+from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar, cast
 
-import nats
 from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from pydantic import ValidationError
 
+from privity import errors
 from privity.connection_string import ConnectionString
-from privity.errors import Unreachable
+from privity.credential import CA_VARIABLE, Credential, client_tls
+from privity.errors import NotAdmitted, Refusal, Unreachable
 from privity.messages import envelope
+from privity.messages.enrolment import inbox_prefix
 from privity.messages.envelope import Result
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 CONNECT_TIMEOUT = 3.0
+CLOSE_TIMEOUT = 1.0
 RESULT_TIMEOUT = 15.0
 RESEND = 2.0
 """Seconds without a result after which the same command is sent again, under the same id."""
 QUERY_TIMEOUT = 10.0
 ASK_AGAIN = 0.2
 """Seconds before a query that nobody was there to hear is asked again."""
-INBOX_PREFIX = b"_INBOX_PERSON"
+REFUSALS = ("authorization", "authentication")
+"""Words of the server's errors by which a credential is not, or no longer, good."""
 
 
 class Bus:
     """One connection as a person. Use as an async context manager."""
 
-    def __init__(self, server: ConnectionString, account: str) -> None:
+    def __init__(self, server: ConnectionString, account: str, credential: Credential) -> None:
         self._server = server
         self._account = account
+        self._credential = credential
         self._client = Client()
         self._results: dict[str, asyncio.Future[Result]] = {}
+        self._ended = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         """Connect, and listen for results.
 
         Raises:
-            Unreachable: nobody is there, or the credential is not taken.
+            NotAdmitted: the credential is not taken.
+            Unreachable: nobody is there, or somebody without the right certificate.
         """
+        prefix = inbox_prefix(self._account)
+        self._client = await dial(self._server, self._credential, prefix, self._has_ended)
         try:
-            self._client = await asyncio.wait_for(
-                nats.connect(
-                    self._server.bus_url,
-                    user=self._server.user,
-                    password=self._server.credential,
-                    name="privity-agent",
-                    connect_timeout=CONNECT_TIMEOUT,
-                    allow_reconnect=True,
-                    max_reconnect_attempts=-1,
-                    reconnect_time_wait=0.2,
-                    inbox_prefix=INBOX_PREFIX,
-                    error_cb=_log_error,
-                ),
-                CONNECT_TIMEOUT,
-            )
             subject = envelope.result_subject(self._account, "*")
             await self._client.subscribe(subject, cb=self._heard)
             await self._client.flush(timeout=CONNECT_TIMEOUT)  # type: ignore[arg-type]
@@ -70,47 +69,55 @@ class Bus:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        try:
-            await self._client.close()
-        except OSError as error:  # the backend has gone away just now: all there is to say was said
-            log.debug("bus: %s", error)
+        await leave(self._client)
+
+    @property
+    def ended(self) -> bool:
+        """Whether the connection has ended for good: the home has taken the credential back, or it is too old."""
+        return self._ended.is_set()
 
     async def send(self, subject: str, command_id: str, data: bytes) -> Result:
         """Send a command until its result comes: the same bytes again and again have one effect.
 
         Raises:
-            Unreachable: no result in time; the command may have taken effect, and is to be sent again.
+            Unreachable: no result in time, or none any more; the command may have taken effect: send it again.
         """
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._results[command_id] = future
         try:
-            async with asyncio.timeout(RESULT_TIMEOUT):
-                while True:
-                    await self._client.publish(subject, data)
-                    try:
-                        return await asyncio.wait_for(asyncio.shield(future), RESEND)
-                    except TimeoutError:
-                        continue
-        except (NatsError, OSError, TimeoutError) as error:
-            raise Unreachable("the backend did not answer in time") from error
+            return await self._while_admitted(self._send(subject, data, future))
         finally:
             self._results.pop(command_id, None)
+
+    async def _send(self, subject: str, data: bytes, future: asyncio.Future[Result]) -> Result:
+        async with asyncio.timeout(RESULT_TIMEOUT):
+            while True:
+                await self._client.publish(subject, data)
+                try:
+                    return await asyncio.wait_for(asyncio.shield(future), RESEND)
+                except TimeoutError:
+                    continue
 
     async def ask(self, subject: str, data: bytes) -> bytes:
         """Send a query; the answer's frame.
 
         Raises:
-            Unreachable: no answer in time.
+            Unreachable: no answer in time, or none any more.
         """
+        return await self._while_admitted(request(self._client, subject, data))
+
+    async def _while_admitted(self, work: Coroutine[Any, Any, T]) -> T:
+        doing, ending = asyncio.ensure_future(work), asyncio.ensure_future(self._ended.wait())
         try:
-            async with asyncio.timeout(QUERY_TIMEOUT):
-                while True:
-                    try:
-                        return (await self._client.request(subject, data, timeout=QUERY_TIMEOUT)).data
-                    except NoRespondersError:  # the process that answers is being started again
-                        await asyncio.sleep(ASK_AGAIN)
+            await asyncio.wait({doing, ending}, return_when=asyncio.FIRST_COMPLETED)
+            if not doing.done():
+                raise Unreachable("the home has ended the connection")
+            return doing.result()
         except (NatsError, OSError, TimeoutError) as error:
             raise Unreachable("the backend did not answer in time") from error
+        finally:
+            doing.cancel()
+            ending.cancel()
 
     async def listen(self, subject: str) -> asyncio.Queue[bytes]:
         """Messages on a subject from now on; a slow listener loses the oldest beyond 1,000."""
@@ -125,6 +132,9 @@ class Bus:
         await self._client.flush()
         return queue
 
+    async def _has_ended(self) -> None:
+        self._ended.set()
+
     async def _heard(self, message: Msg) -> None:
         future = self._results.get(message.subject.rpartition(".")[2])
         if future is None or future.done():
@@ -135,5 +145,97 @@ class Bus:
             log.debug("a message on the result subject is no result")
 
 
-async def _log_error(error: Exception) -> None:
-    log.debug("bus: %s", error)
+async def dial(
+    server: ConnectionString, credential: Credential, inbox: str, on_ended: Callable[[], Awaitable[None]] | None = None
+) -> Client:
+    """A connection that comes back by itself, until the server says that the credential is no longer good.
+
+    With TLS the handshake comes first: whoever stands in between cannot claim that the server has none.
+
+    Raises:
+        NotAdmitted: the credential is not taken.
+        Unreachable: nobody is there, or somebody without the right certificate.
+    """
+    client = Client()
+    watch = _Watch(client)
+    unreachable = f"the backend at {server.bus_url} cannot be reached"
+    opening = client.connect(
+        server.bus_url,
+        user_jwt_cb=credential.shown,
+        signature_cb=credential.proof,
+        tls=client_tls(os.environ.get(CA_VARIABLE)) if server.tls else None,
+        tls_handshake_first=server.tls,
+        name="privity-agent",
+        connect_timeout=CONNECT_TIMEOUT,  # type: ignore[arg-type]
+        allow_reconnect=True,
+        max_reconnect_attempts=-1,
+        reconnect_time_wait=0.2,  # type: ignore[arg-type]
+        inbox_prefix=inbox,
+        error_cb=watch.failed,
+        closed_cb=on_ended,
+    )
+    try:
+        await asyncio.wait_for(opening, CONNECT_TIMEOUT)
+    except ssl.SSLError as error:
+        await leave(client)
+        raise Unreachable(f"{unreachable}: its certificate is not good: {error.reason}") from error
+    except (NatsError, OSError, TimeoutError) as error:
+        await leave(client)
+        raise Unreachable(unreachable) from error
+    except NotAdmitted:
+        await leave(client)
+        raise
+    watch.opened = True
+    return client
+
+
+async def leave(client: Client) -> None:
+    """Close a connection, of which all has been said; one that cannot be closed in good order ends with the process."""
+    try:
+        await asyncio.wait_for(client.close(), CLOSE_TIMEOUT)
+    except (OSError, TimeoutError) as error:  # after a handshake that failed, asyncio waits for ever
+        log.debug("bus: %s", error)
+
+
+async def request(client: Client, subject: str, data: bytes) -> bytes:
+    """A request's answer; asked again while nobody is there to hear it.
+
+    Raises:
+        NatsError, OSError, TimeoutError: no answer in time.
+    """
+    async with asyncio.timeout(QUERY_TIMEOUT):
+        while True:
+            try:
+                return (await client.request(subject, data, timeout=QUERY_TIMEOUT)).data
+            except NoRespondersError:  # the process that answers is being started again
+                await asyncio.sleep(ASK_AGAIN)
+
+
+def error_for(code: str | None, message: str | None) -> Refusal:
+    """The refusal that a code on the bus stands for; alarms are raised by what was seen here, never by a code."""
+    known = getattr(errors, code or "", None)
+    if isinstance(known, type) and issubclass(known, Refusal):
+        return known(message or "")
+    name = code if code is not None and code.isidentifier() else Refusal.__name__
+    kind = type(name, (Refusal,), {"__doc__": "The backend refused."})
+    return cast(Refusal, kind(message or ""))
+
+
+class _Watch:
+    """What the client library tells of one connection: what will not get better by trying again ends it."""
+
+    def __init__(self, client: Client) -> None:
+        self.opened = False
+        self._client = client
+        self._closing: asyncio.Task[None] | None = None
+
+    async def failed(self, error: Exception) -> None:
+        """An `error_cb`: what it raises while the connection is opened comes out of `connect`."""
+        log.debug("bus: %s", error)
+        refused = isinstance(error, NatsError) and any(word in str(error).lower() for word in REFUSALS)
+        if not self.opened and isinstance(error, ssl.SSLError):
+            raise error
+        if not self.opened and refused:
+            raise NotAdmitted
+        if refused and self._closing is None:
+            self._closing = asyncio.create_task(self._client.close())

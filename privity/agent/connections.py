@@ -3,10 +3,12 @@
 import json
 from dataclasses import asdict, dataclass, field, replace
 
-from privity.agent.accounts import signed_chain
+from privity.agent.chains import ADDRESS, Heads, follow, index_of, notices, signed_chain
+from privity.agent.closing import end_connection
 from privity.agent.keyring import Keyring
+from privity.agent.memory import Memory, check_not_older
 from privity.agent.session import Rows, Session
-from privity.crypto.identity import Identity, walk
+from privity.crypto.identity import COMPROMISE, Identity
 from privity.crypto.invitation import (
     check_acceptance,
     check_confirmation,
@@ -28,10 +30,13 @@ from privity.errors import (
     NotConnected,
     NotFound,
     PrivityError,
+    StaleVersion,
 )
 from privity.messages.catalog import check_address
-from privity.messages.connections import ConfirmConnection, NoteConnection, RemoveConnection
+from privity.messages.connections import ConfirmConnection, NoteConnection
 from privity.messages.views import AskConnections, ConnectionRow
+
+NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,9 @@ class Note:
     `connection` is the hash of both records, and so pins keys, accounts and safety number; before the inviter has
     checked an acceptance there is none, but `offer`, the digest of the inviter's own record. `address` is the one
     that the inviter wrote to, or the one that the accepted invitation is signed with: never what the backend says.
-    `secret` is the invitation's secret S as long as it is needed.
+    `secret` is the invitation's secret S as long as it is needed. `since` is the other's head when the two compared the
+    safety number for the last time; without one, the head in their record counts. `n` counts how often it was kept
+    anew.
     """
 
     name: str = field(default="", repr=False)
@@ -54,11 +61,17 @@ class Note:
     public: str | None = None
     verified: bool = False
     confirmed: bool = False
+    since: str | None = None
+    n: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """A connection whose other side was checked against the pin."""
+    """A connection whose other side was checked against the pin.
+
+    `line` are the other's identities from the one that the connection names up to the newest, and `own_head` is one's
+    own head that it names. `compromised`: the other has given up keys as stolen since the connection was verified.
+    """
 
     connection: str
     peer: str
@@ -71,9 +84,17 @@ class Connection:
     peer_key: str
     public: bytes
     suite: Suite
-    identity: Identity
+    line: tuple[Identity, ...] = field(repr=False)
+    own_head: str
     own_public: str
+    compromised: bool
     note: Note = field(repr=False)
+    row: ConnectionRow = field(repr=False)
+
+    @property
+    def identity(self) -> Identity:
+        """The other's newest identity."""
+        return self.line[-1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +104,14 @@ class Broken:
     id: str
     peer: str
     alarm: PrivityError
+
+
+class Before(Heads):
+    """What this device had seen of identities and notes when a question was asked."""
+
+    def __init__(self, memory: Memory) -> None:
+        super().__init__(memory)
+        self.notes = {each.id: each for each in memory.all_in(NOTE, "")}
 
 
 def seal(keyring: Keyring, note: Note, invitation: str) -> bytes:
@@ -97,8 +126,9 @@ def unseal(keyring: Keyring, blob: bytes, invitation: str) -> Note:
 
 async def all_own(session: Session, keyring: Keyring) -> list[Connection | Broken]:
     """Every connection; new acceptances are checked and confirmed on the way. One that lies does not hide the rest."""
+    before = Before(session.memory)
     found = await session.ask_all(AskConnections(), ConnectionRow)
-    return [await _try(session, keyring, row, found) for row in found.rows]
+    return [await _try(session, keyring, before, row, found) for row in found.rows]
 
 
 async def show(session: Session, keyring: Keyring, id: str) -> Connection:
@@ -113,9 +143,10 @@ async def show(session: Session, keyring: Keyring, id: str) -> Connection:
             return await with_person(session, keyring, id)
         except NotConnected as error:
             raise NotFound(error.message) from None
+    before = Before(session.memory)
     found = await session.ask(AskConnections(id=id, limit=2), ConnectionRow)
     row = found.one("connection", id)
-    return await _check(session, keyring, row, found.blob(row.note))
+    return await _check(session, keyring, before, row, found.blob(row.note))
 
 
 async def with_person(session: Session, keyring: Keyring, address: str) -> Connection:
@@ -126,17 +157,20 @@ async def with_person(session: Session, keyring: Keyring, address: str) -> Conne
         Ambiguous: there is more than one; name it by its id.
     """
     address = check_address(address)
+    before = Before(session.memory)
     found = await session.ask_all(AskConnections(), ConnectionRow)
     matching = [row for row in found.rows if _address(keyring, row, found) == address]
     if not matching:
         raise NotConnected(f"there is no connection with {address}")
     if len(matching) > 1:
         raise Ambiguous(f"there is more than one connection with {address}; give the connection's id")
-    return await _check(session, keyring, matching[0], found.blob(matching[0].note))
+    return await _check(session, keyring, before, matching[0], found.blob(matching[0].note))
 
 
 async def verify(session: Session, keyring: Keyring, id: str, number: str | None = None) -> Connection:
     """Mark a connection as verified: the two people have compared the safety number.
+
+    It stays so until the other gives up keys as stolen.
 
     Raises:
         KeyMismatch: the number given is another one.
@@ -144,10 +178,9 @@ async def verify(session: Session, keyring: Keyring, id: str, number: str | None
     connection = await show(session, keyring, id)
     if number is not None and _digits(number) != _digits(connection.safety_number):
         raise KeyMismatch("The safety number is another one: somebody may stand between you.")
-    note = replace(connection.note, verified=True)
-    found = await session.ask(AskConnections(id=connection.connection), ConnectionRow)
-    await _keep(session, keyring, found.one("connection", connection.connection), note)
-    return replace(connection, verified=True, note=note)
+    note = replace(connection.note, verified=True, since=b64(connection.identity.head))
+    kept = await _keep(session, keyring, connection.row, note)
+    return replace(connection, verified=True, compromised=False, note=kept)
 
 
 async def remove(session: Session, keyring: Keyring, id: str) -> str:
@@ -156,15 +189,15 @@ async def remove(session: Session, keyring: Keyring, id: str) -> str:
         connection = (await with_person(session, keyring, id)).connection
     else:
         connection = (await session.ask(AskConnections(id=id, limit=2), ConnectionRow)).one("connection", id).connection
-    await session.send(RemoveConnection(connection))
+    await end_connection(session, connection)
     return connection
 
 
 async def _try(
-    session: Session, keyring: Keyring, row: ConnectionRow, found: Rows[ConnectionRow]
+    session: Session, keyring: Keyring, before: Before, row: ConnectionRow, found: Rows[ConnectionRow]
 ) -> Connection | Broken:
     try:
-        return await _check(session, keyring, row, found.blob(row.note))
+        return await _check(session, keyring, before, row, found.blob(row.note))
     except (IntegrityAlarm, Malformed) as alarm:
         return Broken(row.connection, row.peer_address, alarm)
 
@@ -173,9 +206,11 @@ def _address(keyring: Keyring, row: ConnectionRow, found: Rows[ConnectionRow]) -
     return unseal(keyring, found.blob(row.note), row.invitation).address
 
 
-async def _check(session: Session, keyring: Keyring, row: ConnectionRow, blob: bytes) -> Connection:
+async def _check(session: Session, keyring: Keyring, before: Before, row: ConnectionRow, blob: bytes) -> Connection:
     """One row, believed only as far as note, records and chain agree."""
     note = unseal(keyring, blob, row.invitation)
+    check_not_older(before.notes.get(row.invitation), note.n)
+    session.memory.saw(NOTE, row.invitation, note.n)
     offer, acceptance = unb64(row.offer), unb64(row.acceptance)
     if connection_id(offer, acceptance) != row.connection:
         raise ForgedRecord("The backend served another connection's records.")
@@ -185,26 +220,32 @@ async def _check(session: Session, keyring: Keyring, row: ConnectionRow, blob: b
         raise KeyMismatch("The backend served another connection than the one that was pinned.")
     elif not row.inviter and row.confirmed and not note.confirmed:
         note = await _confirmed(session, keyring, row, note)
-    identity = _pinned(row, note)
-    heads = read_invitation(offer), read_acceptance(acceptance)
-    own, theirs = heads if row.inviter else heads[::-1]
+    line = _pinned(before, row, note)
+    records = read_invitation(offer), read_acceptance(acceptance)
+    own, theirs = records if row.inviter else records[::-1]
     if (own.account, theirs.account, b64(theirs.public)) != (keyring.account, note.peer, note.public):
         raise KeyMismatch("The connection's records are not between you and the person whom you pinned.")
+    line = line[index_of(line, b64(theirs.head), note.address or "") :]
+    stolen = _stolen_since(line, note)
+    _tell_address(session, row, note)
     return Connection(
         connection=row.connection,
-        peer=identity.account,
+        peer=theirs.account,
         address=note.address or "",
         name=note.name or (note.address or ""),
         status="connected",
-        verified=note.verified,
-        safety_number=safety_number(heads[0].account, heads[0].head, heads[1].account, heads[1].head),
+        verified=note.verified and not stolen,
+        safety_number=safety_number(own.account, own.head, theirs.account, theirs.head),
         key=row.key,
         peer_key=row.peer_key,
         public=theirs.public,
         suite=theirs.suite,
-        identity=identity,
-        own_public=row.public,
+        line=line,
+        own_head=b64(own.head),
+        own_public=b64(own.public),
+        compromised=stolen,
         note=note,
+        row=row,
     )
 
 
@@ -225,10 +266,12 @@ async def _confirm(session: Session, keyring: Keyring, row: ConnectionRow, note:
         public=b64(checked.acceptance.public),
         verified=checked.verified,
         confirmed=True,
+        n=note.n + 1,
     )
     sealed = seal(keyring, pinned, row.invitation)
     answer = b64(confirmation(secret, offer, acceptance)) if checked.verified else None
     await session.send(ConfirmConnection(row.connection, digest(acceptance), answer, digest(sealed)), sealed)
+    session.memory.saw(NOTE, row.invitation, pinned.n)
     return pinned
 
 
@@ -238,26 +281,45 @@ async def _confirmed(session: Session, keyring: Keyring, row: ConnectionRow, not
         mac = unb64(row.confirmation_mac or "")
         check_confirmation(unb64(note.secret), unb64(row.offer), unb64(row.acceptance), mac)
     known = replace(note, secret=None, confirmed=True)
-    await _keep(session, keyring, row, known)
-    return known
+    try:
+        return await _keep(session, keyring, row, known)
+    except StaleVersion:  # another device of one's own keeps it just now
+        return known
 
 
-async def _keep(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> None:
-    sealed = seal(keyring, note, row.invitation)
-    await session.send(NoteConnection(row.connection, digest(sealed)), sealed)
+async def _keep(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> Note:
+    kept = replace(note, n=note.n + 1)
+    sealed = seal(keyring, kept, row.invitation)
+    await session.send(NoteConnection(row.connection, row.note, digest(sealed)), sealed)
+    session.memory.saw(NOTE, row.invitation, kept.n)
+    return kept
 
 
-def _pinned(row: ConnectionRow, note: Note) -> Identity:
-    """The other's newest identity, if the chain goes on from the pinned head and the key is the pinned one."""
-    line = list(walk(signed_chain(row.peer_chain)))
-    newest = line[-1]
-    if newest.account != note.peer or row.peer != note.peer:
+def _pinned(heads: Heads, row: ConnectionRow, note: Note) -> tuple[Identity, ...]:
+    """The other's identities, if the chain goes on from the pinned head and from what was seen, and the key stays."""
+    if row.peer != note.peer:
         raise KeyMismatch("The backend served another person's identity for this connection.")
-    if note.head not in [b64(identity.head) for identity in line]:
-        raise KeyMismatch("The other's identity chain does not go on from the one that was pinned.")
     if row.peer_public != note.public:
         raise KeyMismatch("The backend served another key than the one that was pinned for this connection.")
-    return newest
+    line = follow(heads, row.peer_chain, row.peer, note.address or "", pinned=note.head or "")
+    index_of(line, note.head or "", note.address or "")
+    return line
+
+
+def _stolen_since(line: tuple[Identity, ...], note: Note) -> bool:
+    """Whether the other gave up keys as stolen after the head that the two people last compared numbers at."""
+    verified = index_of(line, note.since, note.address or "") if note.since is not None else 0
+    return any(identity.reason == COMPROMISE for identity in line[verified + 1 :])
+
+
+def _tell_address(session: Session, row: ConnectionRow, note: Note) -> None:
+    """A notice, once for each address: the pinned one goes on to be used, whatever the backend says of a new one."""
+    if row.peer_address == note.address:
+        return
+    named = f"{row.peer} {row.peer_address}"
+    if session.memory.seen(ADDRESS, named) is None:
+        notices.warning("notice: %s goes by %s now, as the backend says", note.address, row.peer_address)
+        session.memory.saw(ADDRESS, named, 1)
 
 
 def _digits(number: str) -> str:

@@ -4,8 +4,9 @@ import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from privity.agent.accounts import own, signed_chain
+from privity.agent.chains import signed_chain
 from privity.agent.connections import Connection, Note, seal, show
+from privity.agent.identity import current
 from privity.agent.keyring import Keyring
 from privity.agent.keys import ConnectionKey, new_connection_key, stored_connection_key
 from privity.agent.session import Session
@@ -66,7 +67,7 @@ async def invite(
         InvitationExpired: `lifetime` is over before it began.
     """
     email = check_address(email)
-    _, me = await own(session)
+    keyring, me = await current(session, keyring)
     used = await _key(session, keyring, key, suite)
     secret, inv = secrets.token_bytes(SECRET_BYTES), new_id()
     expires = datetime.now(UTC).replace(microsecond=0) + lifetime
@@ -134,7 +135,7 @@ async def accept(
     """
     link = parse_link(text)
     offer = await _offer(session, link)
-    _, me = await own(session)
+    keyring, me = await current(session, keyring)
     record, mac = unb64(offer.record), unb64(offer.mac)
     checked = check_invitation(
         record,

@@ -4,13 +4,16 @@ import json
 import os
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
+from privity.agent.memory import MEMORY, Memory
 from privity.encoding import unb64
 from privity.errors import Malformed, NoProfile, ProfileExists
 
 PROFILE = "profile.json"
 STATE = "state.json"
 OUTBOX = "outbox"
+CREDENTIAL = "bus.jwt"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,10 @@ class ProfileFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
 
+    def memory(self) -> Memory:
+        """What this device has seen."""
+        return Memory(self.path / MEMORY)
+
     def exists(self) -> bool:
         """Whether there is an account here."""
         return (self.path / PROFILE).exists()
@@ -56,7 +63,7 @@ class ProfileFolder:
         """
         try:
             kept = json.loads((self.path / PROFILE).read_text())
-            return Profile(**{each.name: kept[each.name] for each in fields(Profile)})
+            return Profile(**{each.name: _of_type(kept[each.name], each.type) for each in fields(Profile)})
         except FileNotFoundError:
             raise NoProfile(f"there is no account in {self.path}; make one or log in") from None
         except (ValueError, KeyError, TypeError) as error:
@@ -71,6 +78,7 @@ class ProfileFolder:
         self.check_free()
         for waiting in self.waiting():  # of an account that was never made here
             self.answered(waiting.id)
+        self.memory().forget()
         self.save(profile)
 
     def check_free(self) -> None:
@@ -90,8 +98,9 @@ class ProfileFolder:
         """Take the account off this device."""
         for waiting in self.waiting():
             self.answered(waiting.id)
-        for name in (PROFILE, STATE):
+        for name in (PROFILE, STATE, CREDENTIAL):
             (self.path / name).unlink(missing_ok=True)
+        self.memory().forget()
 
     @property
     def position(self) -> int:
@@ -112,6 +121,17 @@ class ProfileFolder:
         if position > self.position:
             self._write(STATE, json.dumps({"position": position}).encode())
 
+    def credential(self) -> str | None:
+        """The user JWT with which this device is let onto the bus, if it has one."""
+        try:
+            return (self.path / CREDENTIAL).read_text()
+        except (FileNotFoundError, UnicodeDecodeError):
+            return None
+
+    def keep_credential(self, jwt: str) -> None:
+        """Keep a newer one."""
+        self._write(CREDENTIAL, jwt.encode())
+
     def keep(self, waiting: Waiting) -> None:
         """Keep a command until its result has come."""
         self._write(f"{OUTBOX}/{waiting.id}", waiting.subject.encode() + b"\n" + waiting.data)
@@ -126,7 +146,10 @@ class ProfileFolder:
                 subject, _, data = (folder / name).read_bytes().partition(b"\n")
             except FileNotFoundError:  # another process of this profile had it answered just now
                 continue
-            found.append(Waiting(name, subject.decode(), data))
+            try:
+                found.append(Waiting(name, subject.decode(), data))
+            except UnicodeDecodeError:  # a damaged one must not hold up the others
+                self.set_aside(name)
         return found
 
     def set_aside(self, id: str) -> None:
@@ -148,6 +171,15 @@ class ProfileFolder:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
+
+
+def _of_type(value: Any, type_: Any) -> Any:
+    """The value of a profile's field; a TypeError or ValueError where it is none."""
+    if not isinstance(value, str if type_ is str else dict):
+        raise TypeError
+    if isinstance(value, str):
+        value.encode()  # half a surrogate pair is no text
+    return value
 
 
 def secret_of(profile: Profile) -> bytes:

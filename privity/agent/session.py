@@ -2,7 +2,8 @@
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -12,31 +13,38 @@ from typing import Generic, Self, TypeVar, cast
 from pydantic import JsonValue, TypeAdapter, ValidationError
 from uuid6 import uuid7
 
-from privity import errors
-from privity.agent.bus import Bus
+from privity.agent.bus import Bus, error_for
+from privity.agent.enrolment import credential_for, enrol
+from privity.agent.erasing import erased_among
 from privity.agent.keyring import Keyring, unlock
+from privity.agent.log import check_consistent, check_receipt
 from privity.agent.profile import Profile, ProfileFolder, Waiting
 from privity.connection_string import ConnectionString, parse_connection_string
+from privity.credential import Credential
 from privity.crypto.command import frame, sign_command, sign_query, unframe
 from privity.crypto.signing import SigningKey
 from privity.encoding import digest, lp
 from privity.errors import (
     Ambiguous,
+    Busy,
     DoesNotOpen,
     ForgedRecord,
     IntegrityAlarm,
     KeyMismatch,
     Malformed,
+    NotAdmitted,
     NotFound,
-    Refusal,
+    RolledBack,
     StaleNonce,
     TooLarge,
+    UnknownDevice,
     Unreachable,
 )
 from privity.messages import envelope
 from privity.messages.base import Command
 from privity.messages.catalog import command_codec
 from privity.messages.envelope import Answer, CommandEnvelope, QueryEnvelope, Result
+from privity.messages.fields import SignedRecord
 from privity.messages.views import Ask
 
 log = logging.getLogger(__name__)
@@ -44,14 +52,19 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 MAX_ANSWER = 1024 * 1024
 MAX_PAGES = 1000
+_CURSOR = re.compile("[0-9]{1,19}")
 
 
 @dataclass(frozen=True, slots=True)
 class Rows(Generic[R]):
-    """An answer's rows, and the sealed objects behind them by digest: each was hashed here."""
+    """An answer's rows, and the sealed objects behind them by digest: each was hashed here.
+
+    `erased` are those of them that the feed said were erased.
+    """
 
     rows: tuple[R, ...]
     sealed: Mapping[str, bytes] = field(repr=False)
+    erased: frozenset[str] = frozenset()
 
     def one(self, what: str, id: str) -> R:
         """The only row, whose field `what` begins with `id`.
@@ -76,7 +89,10 @@ class Rows(Generic[R]):
 
         Raises:
             DoesNotOpen: the backend left it out.
+            RolledBack: the backend had erased it.
         """
+        if digest in self.erased:
+            raise RolledBack("The backend serves a sealed object again that it had erased.")
         if digest not in self.sealed:
             raise DoesNotOpen("The backend left out a sealed object that it should have served.")
         return self.sealed[digest]
@@ -91,11 +107,14 @@ class Signer:
     key: SigningKey = field(repr=False)
     home: str
 
-    def command(self, command: Command, sealed: Sequence[bytes]) -> Waiting:
-        """A command, signed, ready to be sent; `sealed` are the objects that it names."""
+    def command(self, command: Command, sealed: Sequence[bytes], checkpoint: str | None = None) -> Waiting:
+        """A command, signed, ready to be sent.
+
+        `sealed` are the objects that it names, `checkpoint` is the log's newest that this device has seen.
+        """
         id, subject = str(uuid7()), envelope.command_subject(self.account, command.subject)
         body = command_codec(type(command)).dump_python(command, mode="json")
-        read = CommandEnvelope(1, id, self.account, self.device, datetime.now(UTC), body)
+        read = CommandEnvelope(1, id, self.account, self.device, datetime.now(UTC), body, checkpoint)
         payload = envelope.command_envelope.dump_json(read)
         signature = sign_command(self.key, self.home, subject, payload)
         data = frame(signature, payload, *sealed)
@@ -114,15 +133,30 @@ class Signer:
 class Session:
     """Signs, sends, waits and checks. Connects when it first has to; commands are kept before they are sent."""
 
-    def __init__(self, folder: ProfileFolder, server: ConnectionString, signer: Signer, address: str) -> None:
+    def __init__(
+        self,
+        folder: ProfileFolder,
+        server: ConnectionString,
+        signer: Signer,
+        address: str,
+        *,
+        chain: Sequence[SignedRecord] = (),
+        credential: Credential | None = None,
+    ) -> None:
+        """`chain`: of an account that is not registered yet; `credential`: of a device that is not in it yet."""
         self.folder = folder
         self.server = server
         self.address = address
         self._signer = signer
+        self._chain = chain
+        self._credential = credential
         self._stack = AsyncExitStack()
         self._bus: Bus | None = None
         self._nonce: str | None = None
         self._was_fresh = False
+        self._log_seen = False
+        self._looking = False
+        self.memory = folder.memory()
 
     async def __aenter__(self) -> Self:
         return self
@@ -130,6 +164,7 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self.memory.close()
         await self._stack.aclose()
 
     @property
@@ -141,23 +176,46 @@ class Session:
         """The line to the home; what an earlier session could not send goes out first.
 
         Raises:
+            UnknownDevice: the home has taken this device's access back.
             Unreachable: nobody is there.
         """
-        if self._bus is None:
-            bus = await self._stack.enter_async_context(Bus(self.server, self.account))
-            self._bus = bus
-            for waiting in self.folder.waiting():
-                await self._send_kept(bus, waiting)
+        if self._bus is None or self._bus.ended:
+            self._bus = bus = await self._admitted()
+            await self._send_all_kept(bus)
         return self._bus
 
-    async def _send_kept(self, bus: Bus, waiting: Waiting) -> None:
+    async def _admitted(self) -> Bus:
+        """A line over the credential that there is; over a new one, where that is not good any more."""
+        credential = self._credential or await credential_for(self.folder, self.server, self._signer, self._chain)
         try:
-            result = await self._deliver(bus, waiting)
-        except IntegrityAlarm as alarm:  # one that the backend answers falsely must not hold up those behind it
-            self.folder.set_aside(waiting.id)
-            log.error("a kept command was set aside: %s: %s", alarm.code, alarm.message)
-        else:
-            log.warning("a kept command was sent: %s %s", result.status, result.code or "")
+            return await self._stack.enter_async_context(Bus(self.server, self.account, credential))
+        except NotAdmitted:
+            credential = await enrol(self.folder, self.server, self._signer, self._chain)
+            return await self._stack.enter_async_context(Bus(self.server, self.account, credential))
+
+    async def _over(self, bus: Bus, work: Callable[[Bus], Awaitable[R]]) -> R:
+        """Do it over that line, and over a new one if the home ends it meanwhile."""
+        try:
+            return await work(bus)
+        except Unreachable:
+            if not bus.ended:
+                raise
+        return await work(await self.connected())
+
+    async def _send_all_kept(self, bus: Bus) -> None:
+        """One that the backend answers falsely does not hold up those behind it, and is an alarm all the same."""
+        alarms: list[IntegrityAlarm] = []
+        for waiting in self.folder.waiting():
+            try:
+                result = await self._deliver(bus, waiting)
+            except IntegrityAlarm as alarm:
+                self.folder.set_aside(waiting.id)
+                log.error("a kept command was set aside: %s: %s", alarm.code, alarm.message)
+                alarms.append(alarm)
+            else:
+                log.warning("a kept command was sent: %s %s", result.status, result.code or "")
+        if alarms:
+            raise alarms[0]
 
     async def send(self, command: Command, *sealed: bytes) -> Result:
         """Do one thing, and wait until it is recorded.
@@ -171,7 +229,9 @@ class Session:
 
     async def send_all(self, commands: Sequence[tuple[Command, Sequence[bytes]]]) -> list[Result]:
         """Do several things in order. All are kept before the first is sent; after a refusal none follows."""
-        kept = [self._signer.command(command, sealed) for command, sealed in commands]
+        mark = self.memory.checkpoint
+        checkpoint = mark.note if mark else None
+        kept = [self._signer.command(command, sealed, checkpoint) for command, sealed in commands]
         try:
             bus = await self.connected()
         except Unreachable as error:
@@ -186,7 +246,21 @@ class Session:
                     self.folder.answered(rest.id)
                 raise error_for(result.code, result.message)
             results.append(result)
+        try:
+            await self._check_log()
+        except (UnknownDevice, Busy, Unreachable) as error:  # what was sent is recorded all the same
+            log.info("the log's newest checkpoint waits to be checked: %s", error.code)
         return results
+
+    async def consistent(self, *notes: str) -> None:
+        """Hold checkpoints of others, and the backend's newest, against what this device saw of the home's log.
+
+        Raises:
+            ForkedLog: two histories: one does not go on from the other.
+            RolledBack: the log is shorter than it was.
+            ForgedRecord: one is no checkpoint of this home's log.
+        """
+        await check_consistent(self, notes)
 
     async def ask(self, ask: Ask, row: type[R], *, fresh: bool = False) -> Rows[R]:
         """One page of a view, at least as new as what this profile has seen; `fresh` to have wrapped keys released.
@@ -196,13 +270,16 @@ class Session:
             ForgedRecord: a sealed object is not the one that the row names.
             Unreachable: no answer.
         """
+        known = self.memory.feed.position
         answer, sealed = await self._asked(ask, fresh)
-        return Rows(read_rows(answer, row), sealed)
+        rows = read_rows(answer, row)
+        return Rows(rows, sealed, erased_among(self.memory, rows, sealed, known))
 
     async def ask_all(self, ask: Ask, row: type[R], *, fresh: bool = False) -> Rows[R]:
         """All pages of a view."""
         rows: list[R] = []
         sealed: dict[str, bytes] = {}
+        known = self.memory.feed.position
         for _ in range(MAX_PAGES):
             answer, blobs = await self._asked(ask, fresh)
             rows.extend(read_rows(answer, row))
@@ -210,21 +287,36 @@ class Session:
             if answer.next is None:
                 break
             ask = replace(ask, after=_further(ask.after, answer.next))
-        return Rows(tuple(rows), sealed)
+        return Rows(tuple(rows), sealed, erased_among(self.memory, rows, sealed, known))
 
     def _keep(self, commands: Sequence[Waiting]) -> None:
         for waiting in commands:
             self.folder.keep(waiting)
 
     async def _deliver(self, bus: Bus, waiting: Waiting) -> Result:
-        result = await bus.send(waiting.subject, waiting.id, waiting.data)
+        result = await self._over(bus, lambda line: line.send(waiting.subject, waiting.id, waiting.data))
         if result.status == "accepted":
             _check_own(result, waiting)
+            self.memory.pend(check_receipt(result, self.server))
+            self.folder.reached(max(event.position for event in result.events))
         self.folder.answered(waiting.id)
-        self.folder.reached(result.position)
         return result
 
+    async def _check_log(self) -> None:
+        """Once a session, and after what was sent: the log must go on from where this device saw it."""
+        self._log_seen, self._looking = False, True
+        try:
+            pending = self.memory.pending()
+            await self.consistent(*pending)
+            self.memory.settle(pending)
+            self._log_seen = True
+        finally:
+            self._looking = False
+
     async def _asked(self, ask: Ask, fresh: bool) -> tuple[Answer, dict[str, bytes]]:
+        if not self._log_seen and not self._looking:
+            await self.connected()
+            await self._check_log()
         answer, sealed = await self._once(ask, fresh)
         if answer.code == StaleNonce.__name__ or (fresh and answer.status == "ok" and not self._was_fresh):
             answer, sealed = await self._once(ask, fresh)
@@ -236,8 +328,11 @@ class Session:
         bus = await self.connected()
         nonce, self._nonce = (self._nonce, None) if fresh else (None, self._nonce)
         self._was_fresh = nonce is not None
-        subject, data = self._signer.query(ask, nonce, self.folder.position)
-        answer, sealed = read_answer(await bus.ask(subject, data))
+        at_least = self.folder.position
+        subject, data = self._signer.query(ask, nonce, at_least)
+        answer, sealed = read_answer(await self._over(bus, lambda line: line.ask(subject, data)))
+        if answer.status == "ok" and answer.position < at_least:
+            raise RolledBack(f"The backend answered as of position {answer.position}; {at_least} was seen before.")
         self._nonce = answer.nonce
         return answer, sealed
 
@@ -271,21 +366,11 @@ def read_answer(data: bytes) -> tuple[Answer, dict[str, bytes]]:
     Raises:
         Malformed: it cannot be read.
     """
-    head, *blobs = unframe(data, 1 + 4 * 200, MAX_ANSWER)
+    head, *blobs = unframe(data, 1 + 4 * 200, MAX_ANSWER) or [b""]
     try:
         return envelope.answer.validate_json(head), {digest(blob): blob for blob in blobs}
     except ValidationError as error:
         raise Malformed("the backend's answer cannot be read") from error
-
-
-def error_for(code: str | None, message: str | None) -> Refusal:
-    """The refusal that a code on the bus stands for; alarms are raised by what was seen here, never by a code."""
-    known = getattr(errors, code or "", None)
-    if isinstance(known, type) and issubclass(known, Refusal):
-        return known(message or "")
-    name = code if code is not None and code.isidentifier() else Refusal.__name__
-    kind = type(name, (Refusal,), {"__doc__": "The backend refused."})
-    return cast(Refusal, kind(message or ""))
 
 
 def read_rows(answer: Answer, row: type[R]) -> tuple[R, ...]:
@@ -302,7 +387,7 @@ def read_rows(answer: Answer, row: type[R]) -> tuple[R, ...]:
 
 def _further(after: int, cursor: str) -> int:
     """The next page's cursor, which must be behind this page's."""
-    if not cursor.isdigit() or int(cursor) <= after:
+    if not _CURSOR.fullmatch(cursor) or int(cursor) <= after:
         raise Malformed("the backend's pages do not go on")
     return int(cursor)
 
@@ -315,5 +400,5 @@ def _check_own(result: Result, waiting: Waiting) -> None:
         recorded = [json.loads(event.data)["meta"]["digest"] for event in result.events]
     except (ValueError, KeyError, TypeError, RecursionError):
         recorded = []
-    if not recorded or set(recorded) != {own}:
+    if not recorded or any(each != own for each in recorded):
         raise ForgedRecord("The backend recorded another command than the one that was sent.")

@@ -7,6 +7,7 @@ import typer
 
 from privity.agent import connections
 from privity.agent.connections import Broken, Connection
+from privity.agent.identity import fingerprint
 from privity.cli.context import Row, context, with_session
 
 app = typer.Typer(help="Connections: people whose keys you know.", no_args_is_help=True)
@@ -43,6 +44,9 @@ def verify(
     if number is None:
         found = with_session(ctx, lambda session, keyring, _: connections.show(session, keyring, connection))
         typer.echo(f"Your safety number with {found.address}: {found.safety_number}", err=True)
+        if found.compromised:
+            typer.echo(f"They gave up keys as stolen. Their fingerprint is now: {_fingerprint(found)}", err=True)
+            typer.confirm("Do they see this fingerprint in `privity account show`?", abort=True, err=True)
         typer.confirm("Does the other see the same number?", abort=True, err=True)
         connection, number = found.connection, found.safety_number
     found = with_session(ctx, lambda session, keyring, _: connections.verify(session, keyring, connection, number))
@@ -81,8 +85,13 @@ def connection_row(connection: Connection) -> Row:
     }
 
 
+def _fingerprint(connection: Connection) -> str:
+    return fingerprint(connection.identity)
+
+
 def _keys(connection: Connection) -> Row:
     return {
+        "fingerprint": _fingerprint(connection),
         "suite": connection.suite.value,
         "key": connection.key,
         "public": connection.own_public,

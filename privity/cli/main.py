@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from privity.cli import accounts, connections, feed, invitations, items, operate, shares
+from privity.cli import accounts, audit, connections, feed, invitations, items, operate, shares
 from privity.cli.context import DEFAULT_HOME, Context, context
 from privity.errors import PrivityError
 
@@ -30,6 +30,7 @@ for name, group in {
     "invitation": invitations.app,
     "connection": connections.app,
     "share": shares.app,
+    "audit": audit.app,
     "dead": operate.dead,
 }.items():
     app.add_typer(group, name=name)
@@ -40,6 +41,7 @@ for command in (
     feed.feed,
     operate.up,
     operate.serve,
+    operate.nats_config,
     operate.status,
     operate.replay,
     operate.bench,

@@ -15,8 +15,27 @@ from privity.errors import IntegrityAlarm, ServerNotInstalled
 dead = typer.Typer(help="Messages that could not be processed, with the reason.", no_args_is_help=True)
 
 DEFAULT_DATA = Path("privity-home")
+STORE_DIR = Path("/data")
 DataOption = Annotated[
     Path | None, typer.Option("--data", metavar="DIR", help="An embedded home; else the PRIVITY_… settings.")
+]
+HomeOption = Annotated[Path, typer.Option("--data", metavar="DIR", help="The home's folder.")]
+CertOption = Annotated[
+    Path | None,
+    typer.Option("--tls-cert", envvar="PRIVITY_TLS_CERT", metavar="FILE", help="The bus's certificate chain, PEM."),
+]
+KeyOption = Annotated[
+    Path | None,
+    typer.Option("--tls-key", envvar="PRIVITY_TLS_KEY", metavar="FILE", help="The certificate's private key, PEM."),
+]
+CaOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--tls-ca",
+        envvar="PRIVITY_TLS_CA",
+        metavar="FILE",
+        help="Whom the backend's roles trust, PEM; else the system's list.",
+    ),
 ]
 
 
@@ -33,14 +52,32 @@ def backend() -> ModuleType:
 
 
 def up(
-    data: Annotated[Path, typer.Option("--data", metavar="DIR", help="The home's folder.")] = DEFAULT_DATA,
+    data: HomeOption = DEFAULT_DATA,
     port: Annotated[
         int | None,
         typer.Option(min=0, max=65535, help="4222 at first, then as last time; 0 for any free one."),
     ] = None,
+    tls_cert: CertOption = None,
+    tls_key: KeyOption = None,
+    tls_ca: CaOption = None,
 ) -> None:
     """Run a whole backend on one folder, in the foreground, until Ctrl-C."""
-    asyncio.run(backend().up(data, port))
+    app = backend()
+    ca = str(tls_ca.absolute()) if tls_ca else None
+    asyncio.run(app.up(data, port, _server_tls(app, tls_cert, tls_key), ca))
+
+
+def nats_config(
+    data: HomeOption,
+    listen: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where the bus listens.")] = "0.0.0.0:4222",
+    store_dir: Annotated[Path, typer.Option(metavar="DIR", help="Where nats-server keeps its data.")] = STORE_DIR,
+    monitor: Annotated[str, typer.Option(metavar="HOST:PORT", help="Where its health is asked.")] = "127.0.0.1:8222",
+    tls_cert: CertOption = None,
+    tls_key: KeyOption = None,
+) -> None:
+    """Print the configuration of nats-server for a home in production; the home's keys are made if there are none."""
+    app = backend()
+    print(app.production_config(data, listen, store_dir, monitor, _server_tls(app, tls_cert, tls_key)), end="")
 
 
 def serve(role: Annotated[str, typer.Argument(help="commands or projections.")]) -> None:
@@ -107,6 +144,12 @@ def _dead(ctx: typer.Context, data: Path | None, action: str, id: int = 0) -> No
     parked = asyncio.run(app.dead(_settings(app, data), action, id))
     rows = [asdict(each) for each in parked]
     context(ctx).show_all(rows, ("id", "subject", "reason", "at", "size"), "No parked messages.")
+
+
+def _server_tls(app: ModuleType, cert: Path | None, key: Path | None) -> Any:
+    if (cert is None) != (key is None):
+        raise typer.BadParameter("--tls-cert and --tls-key go together")
+    return app.ServerTls(cert.absolute(), key.absolute()) if cert and key else None
 
 
 def _settings(app: ModuleType, data: Path | None) -> Any:

@@ -1,4 +1,4 @@
-"""What an agent signs towards the backend: commands, queries and logins; and the frame in which they travel.
+"""What an agent signs towards the backend: commands, queries, logins, the end of an account; and their frame.
 
 A command on the wire is frame(signature, payload, *sealed objects).
 """
@@ -57,6 +57,23 @@ def verify_login(public: bytes, signature: bytes, home: str, purpose: str, nonce
         verify(public, signature, labels.LOGIN, nonce, home.encode(), purpose.encode())
     except ForgedRecord:
         raise BadLogin from None
+
+
+def sign_closing(sign: SigningKey, home: str, account: str, head: bytes) -> bytes:
+    """The identity's word that its account ends, at its newest record (`head`, the hash of that, 32 bytes)."""
+    return sign.sign(labels.CLOSE, home.encode(), account.encode(), head)
+
+
+def verify_closing(public: bytes, signature: bytes, home: str, account: str, head: bytes) -> None:
+    """Returns if `sign_closing` of this sign key made the signature.
+
+    Raises:
+        BadSignature: it did not.
+    """
+    try:
+        verify(public, signature, labels.CLOSE, home.encode(), account.encode(), head)
+    except ForgedRecord:
+        raise BadSignature("the identity's sign key did not sign that the account ends") from None
 
 
 def frame(*parts: bytes) -> bytes:

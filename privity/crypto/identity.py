@@ -23,6 +23,8 @@ MAX_RECORDS: Final = 1000
 MAX_DEVICES: Final = 16
 MAX_CHECKPOINT: Final = 4096
 NONCE_BYTES: Final = 16
+COMPROMISE: Final = "compromise"
+"""The reason of a record that takes from the older sign keys what they sign from its checkpoint on."""
 
 _DEVICE_ID: Final = re.compile(r"[a-z2-7]{26}")
 _GENESIS_KEYS: Final = frozenset({"v", "sign", "seal", "seal_suite", "recovery", "nonce"})
@@ -71,6 +73,12 @@ class Identity:
     seal_suite: Suite
     recovery_hash: bytes
     devices: dict[str, bytes]
+    reason: str = "created"
+    """Why its newest record was made; after `compromise` what older sign keys signed counts only up to `checkpoint`."""
+    checkpoint: str | None = None
+    """The newest checkpoint of the log that the person had seen, as the record has it."""
+    by_recovery: bool = False
+    """Whether the recovery key signed its newest record."""
 
 
 def account_id(genesis_record: bytes) -> str:
@@ -194,6 +202,24 @@ def verify_chain(chain: Sequence[Signed]) -> Identity:
     return newest
 
 
+def signers(line: Sequence[Identity]) -> list[tuple[bytes, tuple[str | None, ...]]]:
+    """The sign keys of a line, newest first, each with the checkpoints before which alone its signatures count.
+
+    Those are the checkpoints of the records behind it that say `compromise`: none for a key that nobody called
+    stolen; None among them where such a record names no checkpoint, so that nothing of that key counts. What a sign key
+    says so holds until the recovery key signs a record: a thief may have said it of the owner's keys.
+    """
+    found: dict[bytes, tuple[str | None, ...]] = {}
+    bounds: tuple[str | None, ...] = ()
+    recovered = False
+    for identity in reversed(line):
+        found.setdefault(identity.sign, bounds)
+        if identity.reason == COMPROMISE and (identity.by_recovery or not recovered):
+            bounds += (identity.checkpoint,)
+        recovered = recovered or identity.by_recovery
+    return list(found.items())
+
+
 def extend(identity: Identity, signed: Signed) -> Identity:
     """The identity after one more record.
 
@@ -229,9 +255,8 @@ def _open_genesis(signed: Signed) -> Identity:
 
 def _follow(before: Identity, signed: Signed) -> Identity:
     facts = decode_record(signed.record, _NEXT_KEYS, _REVEALED)
-    facts.text("reason")
-    if facts.values["checkpoint"] is not None:
-        facts.text("checkpoint", MAX_CHECKPOINT)
+    reason = facts.text("reason")
+    checkpoint = None if facts.values["checkpoint"] is None else facts.text("checkpoint", MAX_CHECKPOINT)
     after = Identity(
         account=facts.text("account"),
         n=facts.number("n"),
@@ -241,8 +266,11 @@ def _follow(before: Identity, signed: Signed) -> Identity:
         seal_suite=facts.suite("seal_suite"),
         recovery_hash=facts.raw("recovery", HASH_BYTES),
         devices=facts.raw_map("devices", PUBLIC_BYTES, MAX_DEVICES),
+        reason=reason,
+        checkpoint=checkpoint,
+        by_recovery="recovery_public" in facts.values,
     )
-    recovery = facts.raw("recovery_public", PUBLIC_BYTES) if "recovery_public" in facts.values else None
+    recovery = facts.raw("recovery_public", PUBLIC_BYTES) if after.by_recovery else None
     if after.account != before.account or after.n != before.n + 1 or after.n >= MAX_RECORDS:
         raise ForgedRecord("it has another account or number")
     if facts.raw("prev", HASH_BYTES) != before.head:

@@ -40,6 +40,7 @@ _NAMES: Final = {
     Suite.X25519: b"HPKE-X25519-HKDF-SHA256-AES-256-GCM",
     Suite.RSA: b"RSA-4096-OAEP-SHA256",
 }
+_PROBE: Final = X25519PrivateKey.from_private_bytes(bytes(PRIVATE_BYTES))
 _KEMS: Final = {Suite.X_WING: hpke.KEM.MLKEM768_X25519, Suite.X25519: hpke.KEM.X25519}
 
 
@@ -129,10 +130,7 @@ def hpke_seal(suite: Suite, public: bytes, plaintext: bytes, info: bytes) -> byt
     if len(plaintext) > MAX_PLAINTEXT:
         raise TooLarge
     key = _load_public(suite, public)
-    try:
-        return _hpke(suite).encrypt(plaintext, key, info)
-    except ValueError:  # an X25519 point of small order: no secret can be agreed with it
-        raise Malformed("not a public key of this suite") from None
+    return _hpke(suite).encrypt(plaintext, key, info)
 
 
 def hpke_open(
@@ -171,11 +169,18 @@ def _load_private(suite: Suite, private: bytes) -> X25519PrivateKey | hpke.MLKEM
 def _load_public(suite: Suite, public: bytes) -> X25519PublicKey | hpke.MLKEM768X25519PublicKey:
     try:
         if suite is Suite.X25519:
-            return X25519PublicKey.from_public_bytes(public)
+            return _agreeable(public)
         mlkem = MLKEM768PublicKey.from_public_bytes(public[:-X25519_BYTES])
-        return hpke.MLKEM768X25519PublicKey(mlkem, X25519PublicKey.from_public_bytes(public[-X25519_BYTES:]))
+        return hpke.MLKEM768X25519PublicKey(mlkem, _agreeable(public[-X25519_BYTES:]))
     except ValueError:
         raise Malformed("not a public key of this suite") from None
+
+
+def _agreeable(public: bytes) -> X25519PublicKey:
+    """An X25519 key with which a secret can be agreed; a ValueError for a point of small order."""
+    key = X25519PublicKey.from_public_bytes(public)
+    _PROBE.exchange(key)
+    return key
 
 
 def _x_wing_parts(seed: bytes) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:

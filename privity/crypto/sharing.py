@@ -2,6 +2,9 @@
 
 Every part is bound to owner, share, space, connection, item, recipient, version and generation, so that none
 opens in another place; the manifest names the parts by digest, so its signature says who sealed them.
+
+The manifests that one person sends over one connection are a line: numbered from 1, each with the digest of the
+one before, so that none can be left out between two others; each with the sender's newest checkpoint of the log.
 """
 
 from dataclasses import asdict, dataclass, fields, replace
@@ -11,14 +14,15 @@ from privity.crypto import aead, kem, labels
 from privity.crypto.items import open_item, open_note, seal_item, seal_note
 from privity.crypto.kem import Suite
 from privity.crypto.keyring import unwrap_key, wrap_key
-from privity.crypto.record import decode_record, encode_record
+from privity.crypto.record import Facts, decode_record, encode_record
 from privity.crypto.signing import SigningKey, verify
-from privity.encoding import digest
-from privity.errors import DoesNotOpen
+from privity.encoding import b32, digest, lp, sha256
+from privity.errors import DoesNotOpen, Malformed
 
 __all__ = [
     "Manifest",
     "SealedShare",
+    "line_id",
     "open_item",
     "open_note",
     "open_share",
@@ -33,13 +37,20 @@ __all__ = [
 ]
 
 FIRST_GENERATION: Final = 1
+MAX_CHECKPOINT: Final = 512
+"""Characters of a checkpoint note."""
 
 _PURPOSES: Final = {"owner": labels.PURPOSE_SHARE_OWNER, "recipient": labels.PURPOSE_SHARE_RECIPIENT}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """What the owner signs about one version of a share: its place, and the digests of its sealed parts."""
+    """What the owner signs about one version of a share: its place, its sealed parts, and where it stands in the line.
+
+    `n` counts the owner's manifests over this connection from 1; `prev` is the digest of the one before, None for the
+    first. `checkpoint` is the newest checkpoint of the home's log that the owner had seen. Manifests of Privity 0.1
+    stand in no line: their `n` is 0.
+    """
 
     share: str
     space: str
@@ -54,6 +65,9 @@ class Manifest:
     content: str
     owner_wrap: str
     recipient_wrap: str
+    n: int
+    prev: str | None
+    checkpoint: str
 
     @property
     def context(self) -> tuple[bytes, ...]:
@@ -62,7 +76,8 @@ class Manifest:
         return tuple(each.encode() for each in (*ids, str(self.version), str(self.generation)))
 
 
-_FIELDS: Final = frozenset({"v", *(each.name for each in fields(Manifest))})
+_PLACE_IN_LINE: Final = frozenset({"n", "prev", "checkpoint"})
+_FIELDS: Final = frozenset({"v", *(each.name for each in fields(Manifest))}) - _PLACE_IN_LINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +89,11 @@ class SealedShare:
     content: bytes
     owner_wrap: bytes
     recipient_wrap: bytes
+
+
+def line_id(connection: str, sender: str) -> str:
+    """The id, 52 letters of base32, of the line of what one person sends over one connection."""
+    return b32(sha256(lp(labels.LINE, connection.encode(), sender.encode())))
 
 
 def seal_share(
@@ -92,6 +112,9 @@ def seal_share(
     recipient_public: bytes,
     recipient_key: str,
     identity: SigningKey,
+    n: int,
+    prev: str | None,
+    checkpoint: str,
 ) -> SealedShare:
     """Seals `plaintext` under `dek`, wraps that under the owner's `kek` and to the recipient, and signs.
 
@@ -99,6 +122,8 @@ def seal_share(
         recipient_public: the pinned, certified public key of the recipient's side of the connection.
         recipient_key: the id of that keypair, by which the recipient finds the private part.
         identity: the owner's identity signing key.
+        n, prev: the number in the owner's line, from 1, and the digest of the manifest before, None for the first.
+        checkpoint: the newest checkpoint note that the owner has seen, without co-signatures.
 
     Raises:
         Malformed: a key is none, or a value is one that no reader would take.
@@ -118,6 +143,9 @@ def seal_share(
         content="",
         owner_wrap="",
         recipient_wrap="",
+        n=n,
+        prev=prev,
+        checkpoint=checkpoint,
     )
     content = aead.seal(dek, plaintext, labels.SHARE_CONTENT, *place.context)
     own = wrap_key(kek, dek, labels.PURPOSE_SHARE_OWNER, *place.context)
@@ -132,9 +160,11 @@ def read_manifest(manifest: bytes) -> Manifest:
     """The parsed manifest, not yet verified.
 
     Raises:
-        Malformed: not a canonical record with exactly these fields.
+        Malformed: not a canonical record with exactly these fields; or the first of a line with one before it, or
+            a later one without.
     """
-    facts = decode_record(manifest, _FIELDS)
+    facts = decode_record(manifest, _FIELDS, _PLACE_IN_LINE)
+    n, prev, checkpoint = _place_in_line(facts)
     return Manifest(
         share=facts.text("share"),
         space=facts.text("space"),
@@ -149,7 +179,22 @@ def read_manifest(manifest: bytes) -> Manifest:
         content=facts.digest("content"),
         owner_wrap=facts.digest("owner_wrap"),
         recipient_wrap=facts.digest("recipient_wrap"),
+        n=n,
+        prev=prev,
+        checkpoint=checkpoint,
     )
+
+
+def _place_in_line(facts: Facts) -> tuple[int, str | None, str]:
+    present = _PLACE_IN_LINE & facts.values.keys()
+    if not present:
+        return 0, None, ""
+    if present != _PLACE_IN_LINE:
+        raise Malformed("the manifest has a part of its place in a line")
+    n = facts.number("n", least=1)
+    if (facts.values["prev"] is None) is not (n == 1):
+        raise Malformed("the first manifest of a line has none before it, and every other has one")
+    return n, None if n == 1 else facts.digest("prev"), facts.text("checkpoint", MAX_CHECKPOINT)
 
 
 def verify_share(manifest: bytes, signature: bytes, sender_sign_public: bytes) -> Manifest:

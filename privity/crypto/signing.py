@@ -1,4 +1,4 @@
-"""Ed25519 signatures (RFC 8032) over labelled, length-prefixed parts."""
+"""Ed25519 signatures (RFC 8032) over labelled, length-prefixed parts, and over the bare text of notes."""
 
 from typing import Final, Self
 
@@ -65,6 +65,17 @@ class SigningKey:
         """The 64-byte signature over lp(label, *parts)."""
         return self._private.sign(lp(label, *parts))
 
+    def sign_note(self, text: bytes) -> bytes:
+        """The 64-byte signature over a note's bare text, as other logs and witnesses sign theirs.
+
+        Raises:
+            ValueError: the text is not of lines. So none of these signatures serves as one over labelled
+                parts: those begin with the length of the label, whose first byte is 0.
+        """
+        if text[:1] < b" " or not text.endswith(b"\n"):
+            raise ValueError("a note is a text of lines")
+        return self._private.sign(text)
+
     def __repr__(self) -> str:
         return f"SigningKey(public={b64(self.public)!r})"
 
@@ -75,12 +86,16 @@ def verify(public: bytes, signature: bytes, label: bytes, *parts: bytes) -> None
     Raises:
         ForgedRecord: it is not; also for a key or a signature that is none.
     """
-    if not _is_sound(public) or len(signature) != SIGNATURE_BYTES:
-        raise ForgedRecord
-    try:
-        Ed25519PublicKey.from_public_bytes(public).verify(signature, lp(label, *parts))
-    except (InvalidSignature, ValueError) as error:
-        raise ForgedRecord from error
+    _verify(public, signature, lp(label, *parts))
+
+
+def verify_note(public: bytes, signature: bytes, text: bytes) -> None:
+    """Returns if `sign_note` of this key made the signature.
+
+    Raises:
+        ForgedRecord: it did not; also for a key or a signature that is none.
+    """
+    _verify(public, signature, text)
 
 
 def check_public(public: bytes) -> None:
@@ -91,6 +106,15 @@ def check_public(public: bytes) -> None:
     """
     if not _is_sound(public):
         raise Malformed("not a public signing key")
+
+
+def _verify(public: bytes, signature: bytes, message: bytes) -> None:
+    if not _is_sound(public) or len(signature) != SIGNATURE_BYTES:
+        raise ForgedRecord
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(signature, message)
+    except (InvalidSignature, ValueError) as error:
+        raise ForgedRecord from error
 
 
 def _is_sound(public: bytes) -> bool:

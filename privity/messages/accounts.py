@@ -6,7 +6,18 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from privity.messages.base import Command, Event
-from privity.messages.fields import AccountId, Address, Bytes, Digest, Id, Key32, Sealed, SignedRecord, SuiteName
+from privity.messages.fields import (
+    AccountId,
+    Address,
+    Bytes,
+    Digest,
+    Id,
+    Key32,
+    Sealed,
+    Signature,
+    SignedRecord,
+    SuiteName,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +59,27 @@ class RegisterAccount(Command):
 
 @dataclass(frozen=True, slots=True)
 class ExtendIdentity(Command):
-    """Append a record to the identity chain: a device comes or goes, a key rotates."""
+    """Append a record to the identity chain: a device comes or goes, and the keys stay."""
 
     subject: ClassVar[str] = "accounts.extend-identity"
     record: SignedRecord
+
+
+@dataclass(frozen=True, slots=True)
+class RotateIdentity(Command):
+    """Append a record with new identity keys; `identity` is their private parts, wrapped by the KEK."""
+
+    subject: ClassVar[str] = "accounts.rotate"
+    record: SignedRecord
+    identity: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class RenameAccount(Command):
+    """Go by another address; the one before stays reserved for the account."""
+
+    subject: ClassVar[str] = "accounts.rename"
+    address: Address
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +90,18 @@ class ChangePassphrase(Command):
     login: Key32
     kdf: Kdf
     kek: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAccount(Command):
+    """End the account for ever: no device of it is known any more, and its wrapped keys are erased.
+
+    `signature` is by the sign key of the identity's newest record, whose hash is `head`: a device alone is not enough.
+    """
+
+    subject: ClassVar[str] = "accounts.close"
+    head: Digest
+    signature: Signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +151,32 @@ class IdentityExtended(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class IdentityRotated(Event):
+    """The identity chain has a new record with new keys, whose private parts are kept anew."""
+
+    context: ClassVar[str] = "accounts"
+    name: ClassVar[str] = "identity-rotated"
+    kind: ClassVar[str] = "account"
+    id_field: ClassVar[str] = "account"
+    account: AccountId
+    record: SignedRecord
+    head: IdentityHead
+    identity: Sealed
+
+
+@dataclass(frozen=True, slots=True)
+class AccountRenamed(Event):
+    """The account goes by another address."""
+
+    context: ClassVar[str] = "accounts"
+    name: ClassVar[str] = "account-renamed"
+    kind: ClassVar[str] = "account"
+    id_field: ClassVar[str] = "account"
+    account: AccountId
+    address: Address
+
+
+@dataclass(frozen=True, slots=True)
 class PassphraseChanged(Event):
     """The KEK is wrapped by a new unlock key."""
 
@@ -124,5 +190,24 @@ class PassphraseChanged(Event):
     kek: Sealed
 
 
-COMMANDS = (RegisterAccount, ExtendIdentity, ChangePassphrase)
-EVENTS = (AddressClaimed, AccountRegistered, IdentityExtended, PassphraseChanged)
+@dataclass(frozen=True, slots=True)
+class AccountClosed(Event):
+    """The account has ended; its address stays taken."""
+
+    context: ClassVar[str] = "accounts"
+    name: ClassVar[str] = "account-closed"
+    kind: ClassVar[str] = "account"
+    id_field: ClassVar[str] = "account"
+    account: AccountId
+
+
+COMMANDS = (RegisterAccount, ExtendIdentity, RotateIdentity, ChangePassphrase, RenameAccount, CloseAccount)
+EVENTS = (
+    AddressClaimed,
+    AccountRegistered,
+    IdentityExtended,
+    IdentityRotated,
+    AccountRenamed,
+    PassphraseChanged,
+    AccountClosed,
+)

@@ -20,10 +20,14 @@ class ConfirmConnection(Command):
 
 @dataclass(frozen=True, slots=True)
 class NoteConnection(Command):
-    """Keep one's own sealed note on a connection anew: the name for the other, the pinned key, verified or not."""
+    """Keep one's own sealed note on a connection anew: the name for the other, the pinned key, verified or not.
+
+    `replaces` is the digest of the note before: of two devices that do so at once, one has to read again.
+    """
 
     subject: ClassVar[str] = "connections.note"
     connection: ConnectionId
+    replaces: Digest
     note: Sealed
 
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter
 
-from privity.messages.fields import STRICT, AccountId, CommandId, Id, Instant, Nonce
+from privity.messages.fields import STRICT, AccountId, CheckpointNote, CommandId, Digest, Id, Instant, Nonce, Position
 
 COMMAND_SUBJECT = "privity.cmd"
 QUERY_SUBJECT = "privity.qry"
@@ -33,7 +33,8 @@ class CommandEnvelope:
     device: Id
     issued_at: Instant
     body: dict[str, JsonValue]
-    checkpoint: str | None = None
+    checkpoint: CheckpointNote | None = None
+    """The newest checkpoint of the home's log that the sender has seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,17 @@ class ResultEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Receipt:
+    """The proof that a result's events are in the log: for each event, in order, its path to the checkpoint's root.
+
+    The leaf of the event at position p has the index p - 1.
+    """
+
+    checkpoint: str
+    proofs: tuple[tuple[Digest, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """What became of a command; `accepted` is sent only after the append was synced to disk."""
 
@@ -76,6 +88,7 @@ class Result:
     message: str | None = None
     position: int = 0
     events: tuple[ResultEvent, ...] = ()
+    receipt: Receipt | None = None
     v: Literal[1] = 1
 
 
@@ -95,13 +108,19 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class FeedEntry:
-    """One line of a person's feed."""
+    """One line of a person's feed.
 
-    position: int
+    `seq` counts the account's lines from 1, and `link` hashes this line onto the one before; both are 0 and empty
+    in the live feed, which only wakes.
+    """
+
+    position: Position
     event: str
     at: Instant
     actor: str
     refs: dict[str, str]
+    seq: Annotated[int, Field(ge=0, le=2**62)] = 0
+    link: str = ""
 
 
 command_envelope = TypeAdapter(CommandEnvelope)

@@ -20,6 +20,7 @@ AccountId = Annotated[str, StringConstraints(pattern=r"^[a-z2-7]{52}$")]
 """Base32 of a SHA-256: the hash of an identity's genesis, or of a connection's two records."""
 
 ConnectionId = AccountId
+LineId = AccountId
 
 CommandId = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$")]
 """A UUID, version 7 (RFC 9562)."""
@@ -51,6 +52,10 @@ Signature = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{86}$")]
 Nonce = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*$", max_length=128)]
 """Base64url; what it says is the backend's own affair."""
 
+CheckpointNote = Annotated[str, StringConstraints(max_length=512)]
+"""A checkpoint as its log signed it: a C2SP signed note without co-signatures."""
+
+Position = Annotated[int, Field(ge=1, le=2**62)]
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
 SuiteName = Literal["MLKEM768_X25519", "X25519", "RSA-4096-OAEP"]
 Instant = AwareDatetime

@@ -27,6 +27,14 @@ class PublishPublicKey(Command):
 
 
 @dataclass(frozen=True, slots=True)
+class RemoveKeypair(Command):
+    """Give a keypair up: what was sealed to it and not claimed will not open any more."""
+
+    subject: ClassVar[str] = "keys.remove"
+    key: Id
+
+
+@dataclass(frozen=True, slots=True)
 class KeypairStored(Event):
     """A keypair stands in the Keystore."""
 
@@ -53,5 +61,17 @@ class PublicKeyPublished(Event):
     account: AccountId
 
 
-COMMANDS = (StoreKeypair, PublishPublicKey)
-EVENTS = (KeypairStored, PublicKeyPublished)
+@dataclass(frozen=True, slots=True)
+class KeypairRemoved(Event):
+    """A keypair is gone from the Keystore."""
+
+    context: ClassVar[str] = "keys"
+    name: ClassVar[str] = "keypair-removed"
+    kind: ClassVar[str] = "key"
+    id_field: ClassVar[str] = "key"
+    key: Id
+    account: AccountId
+
+
+COMMANDS = (StoreKeypair, PublishPublicKey, RemoveKeypair)
+EVENTS = (KeypairStored, PublicKeyPublished, KeypairRemoved)

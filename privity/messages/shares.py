@@ -4,12 +4,26 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from privity.messages.base import Command, Event
-from privity.messages.fields import AccountId, Bytes, ConnectionId, Id, Sealed, Signature, SuiteName, Version
+from privity.messages.fields import (
+    AccountId,
+    Bytes,
+    ConnectionId,
+    Digest,
+    Id,
+    LineId,
+    Sealed,
+    Signature,
+    SuiteName,
+    Version,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CreateShare(Command):
-    """Share an item over a connection; the signed manifest repeats every field and names every sealed object."""
+    """Share an item over a connection; the signed manifest repeats every field and names every sealed object.
+
+    The manifest also has its number in the sender's line, and the digest of the one before: it must be the next.
+    """
 
     subject: ClassVar[str] = "shares.create"
     share: Id
@@ -56,6 +70,22 @@ class EncryptionSpaceOpened(Event):
     connection: ConnectionId
     owner: AccountId
     wraps: dict[AccountId, Sealed]
+
+
+@dataclass(frozen=True, slots=True)
+class LineExtended(Event):
+    """What one side sends over a connection got its next number; `digest` is the manifest's."""
+
+    context: ClassVar[str] = "shares"
+    name: ClassVar[str] = "line-extended"
+    kind: ClassVar[str] = "line"
+    id_field: ClassVar[str] = "line"
+    line: LineId
+    connection: ConnectionId
+    sender: AccountId
+    n: Version
+    share: Id
+    digest: Digest
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,4 +143,4 @@ class ShareRemoved(Event):
 
 
 COMMANDS = (CreateShare, ClaimShare, RemoveShare)
-EVENTS = (EncryptionSpaceOpened, ShareCreated, ShareClaimed, ShareRemoved)
+EVENTS = (EncryptionSpaceOpened, LineExtended, ShareCreated, ShareClaimed, ShareRemoved)

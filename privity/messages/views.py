@@ -17,6 +17,7 @@ from privity.messages.fields import (
     Digest,
     Id,
     Key32,
+    Position,
     Signature,
     SignedRecord,
     SuiteName,
@@ -44,7 +45,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskAccount(Ask):
-    """One's own account, with the identity chain."""
+    """One's own account, with the identity chain; the identity's wrapped keys are released only for a fresh nonce."""
 
     view: ClassVar[str] = "account"
 
@@ -138,6 +139,38 @@ class AskResult(Ask):
     command: CommandId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskCheckpoint(Ask):
+    """The newest checkpoint of the log, with a consistency proof from each of the sizes `since`."""
+
+    view: ClassVar[str] = "checkpoint"
+    since: Annotated[tuple[Position, ...], Field(max_length=16)] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskEvidence(Ask):
+    """The event at a position of one's own feed: its bytes, the signed command behind it, its place in the log.
+
+    Without a position: those of all one's feed, page by page, each actor's chain with their first event of a page.
+    With `size` each path leads to the root of that size, and the rows name no checkpoint; later events are left out.
+    """
+
+    view: ClassVar[str] = "evidence"
+    position: Position | None = None
+    size: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskLine(Ask):
+    """What each side of a connection sent over it, numbered and hash-linked by its sender; what has ended is there too.
+
+    It is told to both of them also after the connection has ended.
+    """
+
+    view: ClassVar[str] = "line"
+    connection: ConnectionId
+
+
 ASKS: dict[str, type[Ask]] = {
     ask.view: ask
     for ask in (
@@ -152,6 +185,9 @@ ASKS: dict[str, type[Ask]] = {
         AskSpaces,
         AskFeed,
         AskResult,
+        AskCheckpoint,
+        AskEvidence,
+        AskLine,
     )
 }
 
@@ -168,6 +204,8 @@ class AccountRow:
     kek: Digest
     kek_recovery: Digest
     identity: Digest
+    renamed: Annotated[int, Field(ge=0)] = 0
+    """The position of the event that gave it this address; 0 while it has its first one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -183,7 +221,7 @@ class KeyRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InvitationRow:
-    """An invitation as one of its two ends sees it; only the inviter has the note."""
+    """An invitation as one of its two ends sees it; only the inviter has the note, and only while it is open."""
 
     invitation: Id
     incoming: bool
@@ -260,6 +298,8 @@ class ShareRow:
     content: Digest
     wrap: Digest | None
     claimed: bool
+    position: Position
+    """Of the event that made it: where the log has the sender's signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -271,3 +311,46 @@ class SpaceRow:
     owner: AccountId
     members: tuple[AccountId, ...]
     wrap: Digest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckpointRow:
+    """A checkpoint, and for each size that was asked for the proof that the log only grew since."""
+
+    checkpoint: str
+    proofs: tuple[tuple[Digest, ...], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRow:
+    """An event, the signed command that made it, and the proof that it is in the log.
+
+    `data` is the stored bytes as text; `payload` and `signature` are those of the command on `subject`, `chain` is the
+    identity chain of whose command it is: somebody who is not connected any more, perhaps.
+    """
+
+    position: int
+    stream: str
+    version: int
+    name: str
+    data: str
+    subject: str
+    payload: Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]*$", max_length=200_000)]
+    signature: Bytes
+    checkpoint: str
+    proof: tuple[Digest, ...]
+    chain: tuple[SignedRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LineRow:
+    """One object of a line: its signed manifest, its position, and that of the event that ended it, if one did."""
+
+    connection: ConnectionId
+    sender: AccountId
+    n: Version
+    share: Id
+    manifest: Bytes
+    signature: Bytes
+    position: Position
+    ended: Position | None

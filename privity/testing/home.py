@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -18,8 +19,10 @@ PRIVITY = (sys.executable, "-m", "privity.cli.main")
 class RunningHome:
     """One backend on one folder. Use as a context manager; the port is free and stays the same over restarts."""
 
-    def __init__(self, data: Path, **environment: str) -> None:
+    def __init__(self, data: Path, program: Sequence[str] = PRIVITY, **environment: str) -> None:
+        """`program` is what is run with `up …` behind it."""
         self.data = data
+        self._program = program
         self._environment = environment
         self._process: subprocess.Popen[str] | None = None
 
@@ -60,7 +63,7 @@ class RunningHome:
         errors = (self.data / "up.stderr").open("a")
         with errors:
             self._process = subprocess.Popen(
-                [*PRIVITY, "up", "--data", str(self.data), "--port", "0"],
+                [*self._program, "up", "--data", str(self.data), "--port", "0"],
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,

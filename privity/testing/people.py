@@ -95,5 +95,6 @@ async def connect(inviter: Person, acceptor: Person) -> tuple[Connection, str]:
     """Invite and accept; the acceptor's side of the connection, and the link that was used."""
     async with inviter.session() as (session, keyring):
         invited = await invitations.invite(session, keyring, acceptor.address)
+        await invitations.find(session, invited.invitation)  # the views have it: the acceptor need not wait
     async with acceptor.session() as (session, keyring):
         return await invitations.accept(session, keyring, invited.link), invited.link

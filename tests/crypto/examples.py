@@ -121,6 +121,9 @@ def sealed_share(recipient: KeyPair, plaintext: bytes = b"the plan", **changes: 
         "recipient_public": recipient.public,
         "recipient_key": "key-1",
         "identity": OWNER,
+        "n": 1,
+        "prev": None,
+        "checkpoint": "a checkpoint",
     }
     return seal_share(DEK, KEK, plaintext, **(facts | changes))  # type: ignore[arg-type]
 

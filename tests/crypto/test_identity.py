@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from privity.crypto import labels
 from privity.crypto.identity import (
+    COMPROMISE,
     MAX_DEVICES,
     MAX_RECORDS,
     Identity,
@@ -17,6 +18,7 @@ from privity.crypto.identity import (
     extend,
     make_genesis,
     make_next,
+    signers,
     verify_chain,
     walk,
 )
@@ -174,6 +176,74 @@ def test_a_record_needs_a_signer():
     ann = person("ann")
     with pytest.raises(Malformed):
         next_record(ann.identity, None, sign=ann.sign)
+
+
+# whose signatures count
+
+
+def test_every_sign_key_counts_while_nobody_calls_one_stolen():
+    ann = person("ann")
+    first = ann.sign.public
+    ann.rotate()
+    assert signers(list(walk(ann.chain))) == [(ann.sign.public, ()), (first, ())]
+
+
+def test_a_compromise_bounds_the_keys_before_it_by_its_checkpoint_and_no_other():
+    ann = person("ann")
+    first = ann.sign.public
+    ann.rotate(COMPROMISE, checkpoint="log\n5\nroot")
+    second = ann.sign.public
+    ann.rotate()
+    third = ann.sign.public
+    ann.rotate(COMPROMISE)
+    assert signers(list(walk(ann.chain))) == [
+        (ann.sign.public, ()),
+        (third, (None,)),
+        (second, (None,)),
+        (first, (None, "log\n5\nroot")),
+    ]
+
+
+def test_a_compromise_that_keeps_the_key_does_not_bound_it():
+    """So recovery says it: the record that brings the new keys, then one that gives up those before."""
+    ann = person("ann")
+    first = ann.sign.public
+    ann.rotate(recovery=ann.recovery)
+    ann.chain.append(
+        next_record(ann.identity, None, sign=ann.sign, recovery=ann.recovery, reason=COMPROMISE, checkpoint="log")
+    )
+    assert signers(list(walk(ann.chain))) == [(ann.sign.public, ()), (first, ("log",))]
+    assert (ann.identity.reason, ann.identity.checkpoint) == (COMPROMISE, "log")
+
+
+def test_recovery_takes_back_what_a_thief_called_stolen():
+    """The thief's record names no checkpoint: nothing that the owner ever signed would count, for ever."""
+    ann = person("ann")
+    owners = ann.sign.public
+    thiefs = (ann.rotate(COMPROMISE), ann.sign.public)[1]
+    assert signers(list(walk(ann.chain))) == [(thiefs, ()), (owners, (None,))]
+    ann.rotate(recovery=ann.recovery)
+    assert signers(list(walk(ann.chain))) == [(ann.sign.public, ()), (thiefs, ()), (owners, ())]
+    ann.chain.append(
+        next_record(ann.identity, None, sign=ann.sign, recovery=ann.recovery, reason=COMPROMISE, checkpoint="log")
+    )
+    assert signers(list(walk(ann.chain))) == [(ann.sign.public, ()), (thiefs, ("log",)), (owners, ("log",))]
+
+
+def test_what_the_recovery_key_called_stolen_stays_so():
+    ann = person("ann")
+    first = ann.sign.public
+    ann.rotate(COMPROMISE, recovery=ann.recovery, checkpoint="log")
+    second = ann.sign.public
+    ann.rotate(recovery=ann.recovery)
+    third = ann.sign.public
+    ann.rotate(COMPROMISE, checkpoint="later")
+    assert signers(list(walk(ann.chain))) == [
+        (ann.sign.public, ()),
+        (third, ("later",)),
+        (second, ("later",)),
+        (first, ("later", "log")),
+    ]
 
 
 # forgeries

@@ -14,6 +14,7 @@ from privity.crypto.record import encode_record
 from privity.crypto.sharing import (
     Manifest,
     SealedShare,
+    line_id,
     open_share,
     read_manifest,
     rewrap_dek,
@@ -208,6 +209,15 @@ def test_no_bit_of_the_manifest_can_be_turned():
         {"suite": "ROT13"},
         {"owner": ""},
         {"more": 1},
+        {"n": 0},
+        {"n": 2},
+        {"n": "1"},
+        {"prev": digest(b"one before the first")},
+        {"n": 2, "prev": ""},
+        {"n": 2, "prev": "short"},
+        {"checkpoint": ""},
+        {"checkpoint": None},
+        {"checkpoint": "x" * 513},
     ],
     ids=str,
 )
@@ -227,3 +237,36 @@ def test_a_share_is_sealed_to_a_sound_key_only():
         sealed_share(BOB, recipient_public=b"short")
     with pytest.raises(Malformed):
         sealed_share(BOB, version=0)
+
+
+# its place in the line
+
+
+def test_a_manifest_has_its_number_and_the_digest_of_the_one_before():
+    assert (MANIFEST.n, MANIFEST.prev, MANIFEST.checkpoint) == (1, None, "a checkpoint")
+    second = read_manifest(sealed_share(BOB, n=2, prev=digest(SHARE.manifest)).manifest)
+    assert (second.n, second.prev) == (2, digest(SHARE.manifest))
+
+
+@pytest.mark.parametrize(("n", "prev"), [(0, None), (1, digest(b"x")), (2, None), (-1, None)])
+def test_a_share_is_not_sealed_for_a_place_that_no_line_has(n, prev):
+    with pytest.raises(Malformed):
+        sealed_share(BOB, n=n, prev=prev)
+
+
+def test_a_manifest_of_privity_0_1_is_read_and_stands_in_no_line():
+    facts = json.loads(SHARE.manifest)
+    old = {name: value for name, value in facts.items() if name not in ("n", "prev", "checkpoint")}
+    read = read_manifest(encode_record(old))
+    assert (read.n, read.prev, read.checkpoint) == (0, None, "")
+    assert replace(read, n=1, checkpoint="a checkpoint") == MANIFEST
+    for name in ("n", "prev", "checkpoint"):
+        with pytest.raises(Malformed):
+            read_manifest(encode_record(old | {name: facts[name]}))
+
+
+def test_a_line_has_an_id_of_its_own_for_each_sender_and_connection():
+    ids = {line_id(connection, sender) for connection in ("c", "d") for sender in ("ann", "bob")}
+    assert len(ids) == 4
+    assert line_id("ca", "nn") != line_id("c", "ann")
+    assert {len(each) for each in ids} == {52}

@@ -10,6 +10,10 @@ from privity.crypto import aead, labels
 from privity.crypto.command import frame, verify_command
 from privity.crypto.connection import safety_number
 from privity.crypto.credentials import decode_secret, home_id
+from privity.crypto.feed import feed_link
+from privity.crypto.log import MAX_BARE, MAX_NOTE, cosigned, entry, make_checkpoint, read_checkpoint
+from privity.crypto.merkle import Frontier, leaf_hash, verify_consistency, verify_inclusion
+from privity.crypto.sharing import line_id
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, lp, unb64
 from privity.messages import views
@@ -31,6 +35,9 @@ ROWS = {
     "items": views.ItemRow,
     "shares": views.ShareRow,
     "spaces": views.SpaceRow,
+    "line": views.LineRow,
+    "checkpoint": views.CheckpointRow,
+    "evidence": views.EvidenceRow,
 }
 PAGING = {"after", "limit"}
 
@@ -121,3 +128,46 @@ def test_the_example_secret_reads_as_its_parts() -> None:
     case = EXAMPLE["secret"]
     account, log, secret = decode_secret(case["text"])
     assert (account, b64(log), b64(secret)) == (case["account"], case["log_hash"], case["secret"])
+
+
+def test_the_example_log_is_signed_and_proven_as_it_says() -> None:
+    case, log = EXAMPLE["log"], Frontier()
+    leaves = [
+        leaf_hash(entry(position, stream, version, name, data.encode()))
+        for position, (stream, version, name, data) in enumerate(case["events"], 1)
+    ]
+    for leaf in leaves:
+        log.append(leaf)
+    assert [b64(leaf) for leaf in leaves] == case["leaves"]
+    key = SigningKey.from_seed(unb64(case["seed"]))
+    assert make_checkpoint(key, EXAMPLE["home"], log.size, log.root()) == case["checkpoint"]
+    assert case["checkpoint"] in TEXT
+    note = read_checkpoint(case["checkpoint"], unb64(EXAMPLE["log_public"]), EXAMPLE["home"])
+    path = [unb64(each) for each in case["inclusion"]["proof"]]
+    position = case["inclusion"]["position"]
+    verify_inclusion(leaves[position - 1], position - 1, note.size, path, note.root)
+    old = case["consistency"]
+    grown = [unb64(each) for each in old["proof"]]
+    verify_consistency(old["size"], unb64(old["root"]), note.size, note.root, grown)
+
+
+def test_the_example_co_signature_is_of_the_example_checkpoint() -> None:
+    case = EXAMPLE["log"]["witness"]
+    assert case["note"].startswith(EXAMPLE["log"]["checkpoint"])
+    at = cosigned(case["note"], case["name"], unb64(case["public"]))
+    assert at.isoformat().replace("+00:00", "Z") == case["at"]
+
+
+def test_the_page_states_the_bounds_of_a_checkpoint() -> None:
+    assert f"at most {MAX_BARE} characters without those, and {MAX_NOTE:,} with them" in TEXT
+
+
+def test_the_example_link_of_a_feed_is_right() -> None:
+    case = EXAMPLE["feed"]
+    before = (case["account"], case["seq"], case["previous"], case["position"], case["event"], case["at"])
+    assert feed_link(*before, case["actor"], case["refs"]) == case["link"]
+
+
+def test_the_example_id_of_a_line_is_right() -> None:
+    case = EXAMPLE["line"]
+    assert line_id(case["connection"], case["sender"]) == case["line"]

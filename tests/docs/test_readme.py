@@ -83,8 +83,16 @@ def test_every_test_that_the_pages_name_is_there() -> None:
 
 def commands() -> Iterator[str]:
     """Every command of the command line, e.g. `share create`."""
-    for name, command in typer.main.get_command(app).commands.items():  # type: ignore[attr-defined]
-        yield from (f"{name} {each}" for each in command.commands) if hasattr(command, "commands") else (name,)
+    yield from leaves("", typer.main.get_command(app))
+
+
+def leaves(name: str, command: object) -> Iterator[str]:
+    """The commands below one, or itself where there is none below."""
+    if not hasattr(command, "commands"):
+        yield name.strip()
+        return
+    for each, below in command.commands.items():
+        yield from leaves(f"{name} {each}", below)
 
 
 def settings() -> set[str]:

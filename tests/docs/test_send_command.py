@@ -61,7 +61,7 @@ async def test_a_script_of_documented_bytes_adds_an_item_that_its_owner_can_open
         told = await feed.past(session)
     assert (kept.version, kept.content) == (1, items.Content("Passport", {"number": "X123"}))
     assert [(each.event, each.refs) for each in told if each.position == result["position"]] == [
-        ("item-added", {"item": id})
+        ("item-added", {"item": id, "version": "1"})
     ]
 
 

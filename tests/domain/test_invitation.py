@@ -17,6 +17,7 @@ from privity.errors import (
     NotFound,
     OwnInvitation,
 )
+from privity.messages.accounts import AccountClosed, AccountRegistered
 from privity.messages.base import Command, Event
 from privity.messages.connections import ConnectionEstablished, PairConnected, PairParted
 from privity.messages.invitations import (
@@ -31,13 +32,14 @@ from privity.messages.invitations import (
 )
 from privity.messages.keys import KeypairStored, PublicKeyPublished
 from tests.domain.deciding import given
-from tests.examples import ANN, BOB, EVE, LATER, NOW, actor, example, raw, short_id
+from tests.examples import ANN, BOB, EVE, LATER, NOW, actor, erased, example, raw, sealed, short_id
 
 BOBS = {"key": short_id("bob's key"), "account": BOB.account}
 KEYS = (example(KeypairStored), example(PublicKeyPublished))
 BOBS_KEYS = (example(KeypairStored, public=raw("bob's public"), **BOBS), example(PublicKeyPublished, **BOBS))
 INVITED = example(ConnectionInvited)
 CANCELLED, DECLINED = example(InvitationCancelled), example(InvitationDeclined)
+NOTE_ERASED = erased(short_id("invitation"), sealed("ann's note"))
 ACCEPTED = (example(InvitationAccepted), example(ConnectionEstablished), example(PairConnected))
 ANSWERS = pytest.mark.parametrize(
     "command", [example(AcceptInvitation), example(DeclineInvitation)], ids=lambda c: c.subject
@@ -55,7 +57,8 @@ def test_a_closed_invitation_keeps_nothing_large_in_mind(end: Event) -> None:
     for event in (INVITED, end):
         invitation.evolve(state, event)
     assert state.inviter is not None
-    assert (state.closed, state.record, state.mac, state.inviter.public) == (True, "", "", "")
+    assert (state.closed, state.record, state.mac) == (True, "", "")
+    assert (state.inviter.public, state.inviter.note) == ("", "")
     assert state.inviter.account == ANN.account
 
 
@@ -104,7 +107,7 @@ def test_by_mail_there_is_no_mac() -> None:
 
 
 def test_the_inviter_cancels_and_after_that_nothing_follows() -> None:
-    after = given(INVITED, *BOBS_KEYS).when(example(CancelInvitation), by=ANN).then(CANCELLED)
+    after = given(INVITED, *BOBS_KEYS).when(example(CancelInvitation), by=ANN).then(CANCELLED, NOTE_ERASED)
     for command, by in ((CancelInvitation, ANN), (AcceptInvitation, BOB), (DeclineInvitation, BOB)):
         after.when(example(command), by=by).then(InvitationClosed)
 
@@ -117,7 +120,7 @@ def test_only_the_inviter_cancels() -> None:
 
 
 def test_declining_closes_the_invitation_and_again_changes_nothing() -> None:
-    after = given(INVITED, *BOBS_KEYS).when(example(DeclineInvitation), by=BOB).then(DECLINED)
+    after = given(INVITED, *BOBS_KEYS).when(example(DeclineInvitation), by=BOB).then(DECLINED, NOTE_ERASED)
     after.when(example(DeclineInvitation), by=BOB).then_nothing()
     after.when(example(DeclineInvitation), by=EVE).then(InvitationClosed)
     after.when(example(AcceptInvitation), by=BOB).then(InvitationClosed)
@@ -130,6 +133,17 @@ def test_without_the_token_an_invitation_is_not_known(command: Command) -> None:
     given(INVITED, *BOBS_KEYS).when(command, by=BOB, token_ok=False).then(BadToken)
     given(INVITED, CANCELLED).when(command, by=BOB, token_ok=False).then(BadToken)
     given(INVITED).when(command, by=ANN, token_ok=False).then(BadToken)
+
+
+@ANSWERS
+def test_the_invitations_of_a_closed_account_are_closed(command: Command) -> None:
+    history = (example(AccountRegistered), INVITED, *BOBS_KEYS, example(AccountClosed))
+    given(*history).when(command, by=BOB).then(InvitationClosed)
+    given(*history).when(command, by=BOB, token_ok=False).then(BadToken)
+
+
+def test_an_acceptor_brings_a_note_of_their_own() -> None:
+    given(INVITED, *BOBS_KEYS).when(example(AcceptInvitation, note=INVITED.note), by=BOB).then(AlreadyExists)
 
 
 @ANSWERS

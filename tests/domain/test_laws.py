@@ -1,28 +1,38 @@
 """Laws of all aggregates: what was decided can be folded, and folding it again gives the same."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from domain.account import State as Account
 from domain.aggregates import EVOLVE, KINDS, STATES
 from domain.connection import PairState
 from domain.connection import State as Connection
 from domain.facts import Actor
+from domain.invitation import State as Invitation
 from domain.item import State as Item
+from domain.key import State as Key
+from domain.share import State as Share
 from privity.errors import Refusal
 from privity.messages.accounts import RegisterAccount
 from privity.messages.base import Command, Event, stream_of
-from privity.messages.catalog import COMMANDS, EVENTS
-from privity.messages.connections import ConnectionEstablished
+from privity.messages.catalog import COMMANDS, EVENTS, sealed_fields, sealed_of
+from privity.messages.connections import ConnectionEstablished, Side
+from privity.messages.erasing import SealedErased
+from privity.messages.reads import INTERNAL
 from privity.messages.recorded import read_recorded, write_recorded
+from privity.messages.shares import LineExtended
 from tests.domain.deciding import decide
-from tests.examples import ANN, BOB, EVE, example, identity, long_id, meta, short_id
+from tests.examples import ANN, BOB, EVE, example, identity, long_id, meta, sealed, short_id
 
 S = TypeVar("S")
 
+OBJECTS = [sealed(name) for name in ("content", "wrap", "kek", "ann's note", "private", "one", "other")]
+"""Few, and some that the examples bring: so one object is brought by several people, and twice by one."""
 PEOPLE = {"ann": ANN, "bob": BOB, "eve": EVE}
 
 
@@ -32,6 +42,8 @@ class Backend:
     def __init__(self) -> None:
         self.states: dict[str, Any] = {}
         self.events: list[Event] = []
+        self.sealed: Counter[str] = Counter()
+        """Uses of each sealed object, as the store counts them."""
 
     def load(self, state: type[S], id: str) -> S:
         loaded: S = self.states.setdefault(stream_of(KINDS[state], id), state())
@@ -43,7 +55,11 @@ class Backend:
             decided = decide(command, self.load, by, **facts)
         except Refusal:
             return
+        if decided:
+            self.sealed.update(set(sealed_of(command)))
         for event in decided:
+            if isinstance(event, SealedErased):
+                self.sealed.subtract(event.digests)
             state = self.load(STATES[event.kind], getattr(event, event.id_field))
             EVOLVE[type(state)](state, event)
             self.events.append(event)
@@ -53,11 +69,11 @@ class Backend:
 def attempts(draw: st.DrawFn) -> tuple[Command, Actor, dict[str, Any]]:
     """Somebody tries something that may fit: few people, few ids, low versions."""
     sharing = [type_ for subject, type_ in COMMANDS.items() if subject.startswith(("items", "shares"))]
-    type_ = draw(st.sampled_from([*COMMANDS.values(), *sharing * 2]))
+    type_ = draw(st.sampled_from([*COMMANDS.values(), *INTERNAL, *sharing * 2]))
     name = draw(st.sampled_from(list(PEOPLE)))
     other = draw(st.sampled_from([each for each in PEOPLE if each != name]))
     pools = {
-        "address": [f"{name}@localhost", "ann@localhost"],
+        "address": [f"{name}@localhost", "ann@localhost", f"{name}-2@localhost"],
         "connection": [long_id("connection"), long_id(f"connection of {short_id('second')}")],
         "invitation": [short_id("invitation"), short_id("second")],
         "key": [short_id(f"{name}'s key")],
@@ -66,6 +82,7 @@ def attempts(draw: st.DrawFn) -> tuple[Command, Actor, dict[str, Any]]:
         "version": [1, 2, 3],
         **{kind: [short_id(kind), short_id(f"{name}'s {kind}")] for kind in ("item", "share", "space")},
     }
+    pools |= {field: OBJECTS for field in sealed_fields(type_)}
     fields = {
         field: draw(st.sampled_from(pool)) for field, pool in pools.items() if field in type_.__dataclass_fields__
     }
@@ -77,23 +94,37 @@ def attempts(draw: st.DrawFn) -> tuple[Command, Actor, dict[str, Any]]:
     return example(type_, **fields), PEOPLE[name], facts
 
 
+def _prepared() -> Iterator[tuple[Command, Actor, dict[str, Any]]]:
+    for name, by in PEOPLE.items():
+        key = short_id(f"{name}'s key")
+        wraps = {"kek_recovery": sealed("kek")} if name == "eve" else {}  # one object for two uses
+        registers = example(COMMANDS["accounts.register"], address=f"{name}@localhost", **wraps)
+        yield registers, by, {"head": identity(name)}
+        yield example(COMMANDS["keys.store"], key=key), by, {}
+        yield example(COMMANDS["keys.publish"], key=key), by, {}
+        yield example(COMMANDS["items.add"], item=short_id(f"{name}'s item")), by, {}
+    yield example(COMMANDS["invitations.invite"]), ANN, {}
+    yield example(COMMANDS["invitations.accept"]), BOB, {}
+    yield example(COMMANDS["shares.create"], item=short_id("ann's item")), ANN, {}
+    yield example(COMMANDS["invitations.invite"], invitation=short_id("second")), ANN, {}
+
+
+PREPARED = list(_prepared())
+SHARED: list[tuple[Command, Actor, dict[str, Any]]] = [
+    (example(COMMANDS["items.add"]), ANN, {}),
+    (example(COMMANDS["shares.create"]), ANN, {}),
+    (example(COMMANDS["invitations.invite"], invitation=short_id("second")), ANN, {}),
+]
 STORIES = st.lists(attempts(), max_size=60)
 WALK = settings(max_examples=120, deadline=None)
 
 
 def played(story: Sequence[tuple[Command, Actor, dict[str, Any]]], prepared: bool = True) -> Backend:
-    """What a backend is after all these attempts; `prepared` starts from a connected pair with keys."""
+    """What a backend is after all these attempts; `prepared` starts from a connected pair with keys and a share."""
     backend = Backend()
-    if prepared:
-        for name, by in PEOPLE.items():
-            key = short_id(f"{name}'s key")
-            backend.do(example(COMMANDS["accounts.register"], address=f"{name}@localhost"), by, head=identity(name))
-            backend.do(example(COMMANDS["keys.store"], key=key), by)
-            backend.do(example(COMMANDS["keys.publish"], key=key), by)
-            backend.do(example(COMMANDS["items.add"], item=short_id(f"{name}'s item")), by)
-        backend.do(example(COMMANDS["invitations.invite"]), ANN)
-        backend.do(example(COMMANDS["invitations.accept"]), BOB)
-        assert len(backend.events) == 3 * 5 + 1 + 3
+    for command, by, facts in PREPARED if prepared else ():
+        backend.do(command, by, **facts)
+    assert len(backend.events) == (3 * 5 + 1 + 3 + 3 + 1 if prepared else 0)
     for command, by, facts in story:
         backend.do(command, by, **facts)
     return backend
@@ -130,8 +161,44 @@ def test_what_must_hold_for_everybody_holds_after_any_story(story: Any) -> None:
     assert len(pairs) == len(standing), "a pair is connected exactly while its connection stands"
     names = [event.stream for event in backend.events if isinstance(event, ConnectionEstablished)]
     assert len(names) == len(set(names)), "a connection is established once"
+    sent: dict[str, list[LineExtended]] = {}
+    for event in backend.events:
+        if isinstance(event, LineExtended):
+            sent.setdefault(event.line, []).append(event)
+    for line in sent.values():
+        assert [event.n for event in line] == list(range(1, len(line) + 1)), "numbers of a line have no gap"
+        assert len({(event.connection, event.sender) for event in line}) == 1, "a line is one sender's"
     for item in (state for state in backend.states.values() if isinstance(state, Item) and state.owner):
         assert 1 <= item.version <= 3, "versions have no gap"
+
+
+def holders(states: Iterable[Any]) -> Counter[str]:
+    """In how many places each sealed object stands."""
+    found: Counter[str] = Counter()
+    for state in states:
+        match state:
+            case Item(sealed=sealed) | Share(sealed=sealed):
+                found.update(set(sealed))
+            case Account(sealed=sealed):
+                found.update(set(sealed.values()))
+            case Connection(notes=notes):
+                found.update(notes.values())
+            case Key(private=private):
+                found.update({private} - {""})
+            case Invitation(inviter=Side(note=note)):
+                found.update({note} - {""})
+    return found
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(attempts(), min_size=40, max_size=60))
+def test_a_sealed_object_is_erased_when_nothing_names_it_any_more_and_never_before(story: Any) -> None:
+    """Whoever brought it and lets go of it: the count of its uses is that of the places where it stands."""
+    backend = Backend()
+    for command, by, facts in [*PREPARED, *SHARED, *story]:
+        backend.do(command, by, **facts)
+        assert +backend.sealed == holders(backend.states.values())
+        assert min(backend.sealed.values(), default=0) >= 0
 
 
 def test_the_stories_reach_every_event() -> None:

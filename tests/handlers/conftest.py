@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from handlers.committer import Committer
+from infra.log import Log
 from infra.store import EventStore, open_store
 from tests.examples import NOW
-from tests.handlers.people import HOME, Citizen
+from tests.handlers.people import HOME, LOG, Citizen
 
 MakeCommitter = Callable[[], Committer]
 
@@ -52,14 +53,19 @@ def store(store_url: str) -> Iterator[EventStore]:
 
 @pytest.fixture
 def committer(store: EventStore, clock: Clock) -> Committer:
-    return Committer(store, HOME, clock)
+    return Committer(store, HOME, clock, Log(store, LOG, HOME.id))
 
 
 @pytest.fixture
 def workers(each_store_url: str, clock: Clock) -> Iterator[MakeCommitter]:
     """Makes committers as separate workers have them: each with a store and a cache of its own."""
     with ExitStack() as stack:
-        yield lambda: Committer(stack.enter_context(closing(open_store(each_store_url))), HOME, clock)
+
+        def make() -> Committer:
+            opened = stack.enter_context(closing(open_store(each_store_url)))
+            return Committer(opened, HOME, clock, Log(opened, LOG, HOME.id))
+
+        yield make
 
 
 @pytest.fixture

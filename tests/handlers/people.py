@@ -9,6 +9,7 @@ from handlers.opening import Delivery
 from handlers.registry import Home
 from privity.agent.keyring import IdentityKeys, new_identity
 from privity.agent.session import Signer
+from privity.crypto.command import sign_closing
 from privity.crypto.credentials import home_id
 from privity.crypto.identity import Identity, Signed, account_id, make_genesis, make_next, verify_chain
 from privity.crypto.invitation import (
@@ -21,10 +22,12 @@ from privity.crypto.invitation import (
 )
 from privity.crypto.kem import KeyPair, Suite, generate_keypair
 from privity.crypto.keyring import new_dek, new_kek
+from privity.crypto.log import make_checkpoint
+from privity.crypto.merkle import EMPTY_ROOT
 from privity.crypto.sharing import seal_share
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, new_id, sha256
-from privity.messages.accounts import ExtendIdentity, Kdf, RegisterAccount
+from privity.messages.accounts import CloseAccount, ExtendIdentity, Kdf, RegisterAccount, RotateIdentity
 from privity.messages.base import Command
 from privity.messages.connections import ConfirmConnection
 from privity.messages.fields import SignedRecord
@@ -39,6 +42,7 @@ HANDLERS = (accounts, connections, invitations, items, keys, shares)
 
 LOG = SigningKey.from_seed(sha256(b"the log key of the tests"))
 HOME = Home(home_id(LOG.public), LOG.public, b"m" * 32)
+CHECKPOINT = make_checkpoint(LOG, HOME.id, 0, EMPTY_ROOT)
 
 
 @dataclass
@@ -53,6 +57,8 @@ class Citizen:
     key_id: str = field(default_factory=new_id)
     pair: KeyPair = field(default_factory=lambda: generate_keypair(Suite.X_WING))
     chain: list[Signed] = field(default_factory=list)
+    lines: dict[str, tuple[int, str | None]] = field(default_factory=dict)
+    """For each connection, how many shares went out, and the digest of the newest one's manifest."""
 
     recovery: SigningKey = field(default_factory=SigningKey.generate)
 
@@ -117,6 +123,28 @@ class Citizen:
         self.chain.append(self.next_record({self.device_id: self.device.public}, self.recovery))
         return self.says(ExtendIdentity(to_record(self.chain[-1])))
 
+    def rotates(self) -> Delivery:
+        """New identity keys, whose private parts nobody opens here."""
+        before, self.keys = self.keys, new_identity()
+        record = make_next(
+            self.identity,
+            before.sign,
+            sign=self.keys.sign,
+            seal_public=self.keys.seal.public,
+            seal_suite=self.keys.seal.suite,
+            devices=self.identity.devices,
+            reason="rotated",
+        )
+        self.chain.append(record)
+        wrapped = f"{self.account} identity {len(self.chain)}".encode()
+        return self.says(RotateIdentity(to_record(record), digest(wrapped)), wrapped)
+
+    def closes(self) -> Delivery:
+        """The end of the account, by the device and the sign key."""
+        head = self.identity.head
+        signature = sign_closing(self.keys.sign, HOME.id, self.account, head)
+        return self.says(CloseAccount(b64(head), b64(signature)))
+
     def stores_key(self) -> list[Delivery]:
         """The connection keypair, stored and published."""
         private = f"{self.account} private".encode()
@@ -146,6 +174,7 @@ class Invitation:
     offer: InvitationMessage = field(init=False)
     connection: str = ""
     acceptance: bytes = b""
+    acceptors_note: str = ""
 
     def __post_init__(self) -> None:
         head = self.inviter.identity.head
@@ -202,6 +231,7 @@ class Invitation:
         self.acceptance = message.record
         self.connection = connection_id(self.offer.record, message.record)
         note = f"{self.id} acceptor's note".encode()
+        self.acceptors_note = digest(note)
         mac = b64(message.mac or b"")
         command = AcceptInvitation(self.id, self.token, by.key_id, b64(message.record), mac, digest(note))
         return by.says(command, note)
@@ -231,7 +261,8 @@ class Shared:
     space: str = field(default_factory=new_id)
 
     def created(self) -> Delivery:
-        """Sealed to the recipient's connection key, and signed."""
+        """Sealed to the recipient's connection key, and signed as the next of the owner's line."""
+        sent, newest = self.owner.lines.get(self.connection, (0, None))
         sealed = seal_share(
             new_dek(),
             self.owner.kek,
@@ -247,7 +278,11 @@ class Shared:
             recipient_public=self.recipient.pair.public,
             recipient_key=self.recipient.key_id,
             identity=self.owner.keys.sign,
+            n=sent + 1,
+            prev=newest,
+            checkpoint=CHECKPOINT,
         )
+        self.owner.lines[self.connection] = sent + 1, digest(sealed.manifest)
         command = CreateShare(
             share=self.id,
             space=self.space,

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from handlers.opening import Delivery
 from privity.crypto.signing import SigningKey
 from privity.encoding import digest, new_id
-from privity.messages.accounts import ChangePassphrase, Kdf
+from privity.messages.accounts import ChangePassphrase, Kdf, RenameAccount
 from privity.messages.connections import NoteConnection, RemoveConnection
 from privity.messages.invitations import CancelInvitation, DeclineInvitation
 from privity.messages.items import RemoveItem
+from privity.messages.keys import RemoveKeypair
 from privity.messages.shares import RemoveShare
 from tests.examples import key32
 from tests.handlers.people import Citizen, Invitation, Shared
@@ -28,7 +29,10 @@ class Story:
 
 
 def tell() -> Story:
-    """Ann, Bob and Eve: Bob has a share of Ann's when all is told, and what was between Ann and Eve has ended."""
+    """Ann, Bob and Eve: Bob has a share of Ann's when all is told, and what was between Ann and Eve has ended.
+
+    Dan, whom nobody met, has rotated his keys, was renamed, and has closed his account.
+    """
     ann, bob, eve = (Citizen(f"{name}@localhost") for name in ("ann", "bob", "eve"))
     told = [ann.registers(), bob.registers(), eve.registers()]
     told.append(ann.extends({ann.device_id: ann.device.public, new_id(): SigningKey.generate().public}))
@@ -42,7 +46,8 @@ def tell() -> Story:
 
     invitation = ann.invites(bob.address)
     told += [invitation.sent(), invitation.accepted(bob), invitation.confirmed()]
-    told.append(bob.says(NoteConnection(invitation.connection, digest(b"bob's note")), b"bob's note"))
+    note = NoteConnection(invitation.connection, invitation.acceptors_note, digest(b"bob's note"))
+    told.append(bob.says(note, b"bob's note"))
     share, ended = invitation.shares(ann, bob, items[0], 2), invitation.shares(ann, bob, items[1])
     told += [share.created(), share.claimed(), ended.created(), bob.says(RemoveShare(ended.id))]
 
@@ -53,4 +58,9 @@ def tell() -> Story:
     told.append(with_eve.shares(ann, eve, items[2]).created())
     told.append(eve.says(RemoveConnection(with_eve.connection)))
     told.append(ann.says(RemoveItem(items[4])))
+
+    dan, never = Citizen("dan@localhost"), new_id()
+    told += [dan.registers(), *dan.stores_key(), dan.adds(never), dan.invites("y@localhost").sent()]
+    told += [dan.rotates(), dan.says(RenameAccount("daniel@localhost"))]
+    told += [dan.says(RemoveItem(never)), dan.says(RemoveKeypair(dan.key_id)), dan.closes()]
     return Story(ann, bob, eve, invitation, share, items[:4], told)

@@ -9,12 +9,12 @@ from nats.aio.client import Client
 from infra.bus import connect
 from infra.nats_server import NatsServer
 from infra.streams import declare_streams
-from tests.infra.buses import SECRETS, Person, free_port
+from tests.infra.buses import KEYS, Person, free_port, way
 
 
 @pytest.fixture
 async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
-    server = NatsServer(tmp_path, free_port(), SECRETS)
+    server = NatsServer(tmp_path, free_port(), KEYS)
     await server.start()
     yield server
     await server.stop()
@@ -22,7 +22,7 @@ async def server(tmp_path: Path) -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 async def backend(server: NatsServer) -> AsyncIterator[Client]:
-    bus = await connect(server.backend_url, name="backend")
+    bus = await connect(way(server), name="backend")
     await declare_streams(bus.jetstream())
     yield bus
     await bus.close()
@@ -30,6 +30,6 @@ async def backend(server: NatsServer) -> AsyncIterator[Client]:
 
 @pytest.fixture
 async def person(server: NatsServer, backend: Client) -> AsyncIterator[Person]:
-    someone = await Person.of(server)
+    someone = await Person.device(server.url)
     yield someone
     await someone.bus.close()

@@ -13,20 +13,19 @@ import pytest
 from faststream.nats import NatsBroker
 from nats.aio.client import Server
 
-from infra.bus import LONGEST_WAIT, SHORTEST_WAIT, connect, keep_trying, next_server
-from infra.nats_server import BusSecrets, NatsServer
+from infra.bus import LONGEST_WAIT, SHORTEST_WAIT, Way, connect, keep_trying, next_server
+from infra.credentials import backend_credential
+from infra.nats_server import NatsServer
 from privity.errors import Unreachable
-from tests.infra.buses import PATIENCE, free_port, listen
-
-OTHER_SECRETS = BusSecrets("another-backend-password", "another-person-password")
+from tests.infra.buses import KEYS, OTHER_KEYS, PATIENCE, free_port, listen, way
 
 
 async def test_it_hears_again_when_the_server_is_back(server: NatsServer) -> None:
-    bus = await connect(server.backend_url, name="test")
+    bus = await connect(way(server), name="test")
     heard = await listen(bus, "news")
     await crash(server)
     await server.start()
-    other = await connect(server.backend_url, name="other")
+    other = await connect(way(server), name="other")
     await until(lambda: asyncio.sleep(0, bus.is_connected))
     await bus.flush()
     await other.publish("news", b"again")
@@ -36,24 +35,26 @@ async def test_it_hears_again_when_the_server_is_back(server: NatsServer) -> Non
 
 
 async def test_its_inboxes_have_the_prefix_asked_for(server: NatsServer) -> None:
-    bus = await connect(server.backend_url, name="test", inbox_prefix="_INBOX_TEST")
+    bus = await connect(way(server), name="test", inbox_prefix="_INBOX_TEST")
     assert bus.new_inbox().startswith("_INBOX_TEST.")
     await bus.close()
 
 
 async def test_a_server_that_is_not_there_is_unreachable() -> None:
     with pytest.raises(Unreachable, match="no connection to NATS"):
-        await connect(f"nats://backend:secret@127.0.0.1:{free_port()}", name="test", within=0.2)
+        await connect(Way(f"nats://127.0.0.1:{free_port()}", backend_credential(KEYS)), name="test", within=0.2)
 
 
-async def test_a_wrong_password_is_unreachable_and_not_shown(
+async def test_another_homes_credential_is_unreachable_and_not_shown(
     server: NatsServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    url = f"nats://backend:wrong-password@127.0.0.1:{server.port}"
+    wrong = way(server, OTHER_KEYS)
     with pytest.raises(Unreachable, match="Authorization Violation") as refusal:
-        await connect(url, name="test", within=0.5)
-    assert "wrong-password" not in str(refusal.value) + caplog.text
+        await connect(wrong, name="test", within=0.5)
+    assert wrong.credential.nkey is not None
+    for secret in (wrong.credential.jwt, wrong.credential.nkey.seed):
+        assert secret not in str(refusal.value) + caplog.text + repr(wrong)
 
 
 async def test_its_end_is_told_once(server: NatsServer) -> None:
@@ -62,7 +63,7 @@ async def test_its_end_is_told_once(server: NatsServer) -> None:
     async def ended() -> None:
         ends.append("closed")
 
-    bus = await connect(server.backend_url, name="test", on_closed=ended)
+    bus = await connect(way(server), name="test", on_closed=ended)
     await crash(server)
     await server.start()
     await until(lambda: asyncio.sleep(0, bus.is_connected))
@@ -73,7 +74,8 @@ async def test_its_end_is_told_once(server: NatsServer) -> None:
 
 async def test_a_broker_outlives_a_server_that_refuses_it(tmp_path: Path, server: NatsServer) -> None:
     broker = NatsBroker(
-        server.backend_url,
+        server.url,
+        security=way(server).security(),
         logger=None,
         error_cb=keep_trying,
         max_reconnect_attempts=-1,
@@ -81,7 +83,7 @@ async def test_a_broker_outlives_a_server_that_refuses_it(tmp_path: Path, server
     )
     await broker.start()
     await crash(server)
-    stranger = NatsServer(tmp_path / "stranger", server.port, OTHER_SECRETS)
+    stranger = NatsServer(tmp_path / "stranger", server.port, OTHER_KEYS)
     await stranger.start()
     try:
         await until(lambda: asyncio.sleep(0, "authentication error" in stranger.log_path.read_text()))

@@ -4,6 +4,7 @@ import os
 import resource
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -14,8 +15,11 @@ import psycopg
 import pytest
 from eventsourcing.persistence import IntegrityError, OperationalError, StoredEvent
 
-from infra.recorders import PostgresRecorder, SQLiteRecorder, wanted
-from infra.store import Batch, CommandRow, Event, EventStore, open_store
+from infra.lookup import wanted
+from infra.recorders import PostgresRecorder, SQLiteRecorder
+from infra.store import Batch, CommandRow, Event, EventStore, Issued, Written, open_store
+from privity.crypto.log import entry
+from privity.crypto.merkle import Frontier, Node, inclusion_proof, leaf_hash, verify_inclusion
 from privity.encoding import digest
 from privity.errors import Malformed, StoreConflict, StoreUnavailable
 
@@ -111,6 +115,8 @@ def test_all_events_are_paged_behind_a_position(store: EventStore) -> None:
     assert [stored.position for stored in store.after(positions[7], 4)] == positions[8:]
     assert store.after(positions[-1], 4) == []
     assert [stored.position for stored in store.after(positions[0], 9, stop=positions[2])] == positions[1:3]
+    assert [(stored.position, stored.stream) for stored in store.at([7, 99, 3, 7])] == [(3, "s2"), (7, "s6")]
+    assert store.at([]) == []
 
 
 def test_a_command_comes_back_as_it_was_written(store: EventStore) -> None:
@@ -579,6 +585,302 @@ def test_many_workers_may_be_done_with_the_same_at_once(store: EventStore, open_
     assert store.is_done("mail-1")
 
 
+# The log's tree grows in the append's transaction.
+
+
+def fold(store: EventStore) -> Frontier:
+    """The tree of all events, hashed anew."""
+    frontier = Frontier()
+    for one in store.after(0, 100_000):
+        frontier.append(leaf_hash(entry(one.position, one.stream, one.version, one.name, one.data)))
+    return frontier
+
+
+def same(one: Frontier, other: Frontier) -> bool:
+    return (one.size, one.roots) == (other.size, other.roots)
+
+
+def all_nodes(store: EventStore) -> dict[Node, bytes]:
+    """Every complete node, hashed anew."""
+    frontier, nodes = Frontier(), dict[Node, bytes]()
+    for one in store.after(0, 100_000):
+        nodes.update(frontier.append(leaf_hash(entry(one.position, one.stream, one.version, one.name, one.data))))
+    return nodes
+
+
+def test_positions_count_from_one_without_gaps_whatever_fails(store: EventStore, open_again: Open) -> None:
+    """The leaf of an event is that of its position."""
+    other = open_again()
+    assert store.append(Batch([event("a"), event("b")])) == [1, 2]
+    for late in (Batch([event("c"), event("a")]), Batch([event("c")], reads={"a": 7})):
+        with pytest.raises(StoreConflict):
+            store.append(late)
+    assert other.append(Batch([event("c"), event("a", 2)])) == [3, 4]
+    assert store.append(Batch([event("d")])) == [5]
+    assert [one.position for one in store.after(0, 10)] == [1, 2, 3, 4, 5]
+
+
+def test_every_append_makes_its_events_leaves(store: EventStore) -> None:
+    assert same(store.frontier(), Frontier())
+    for number, count in enumerate((1, 2, 1, 250, 3, 600, 0, 1)):
+        written = store.write(Batch([event(f"s{number}-{one}") for one in range(count)], done=["x"]))
+        if count:
+            assert written.growth
+            assert same(written.growth.after, store.frontier())
+        else:
+            assert written == Written([], None)
+        assert same(store.frontier(), fold(store))
+    assert store.frontier().size == 858
+
+
+def test_every_complete_node_is_found_and_no_other(store: EventStore) -> None:
+    for number in range(4):
+        store.append(Batch([event(f"s{number}-{one}") for one in range(150)]))
+    nodes = all_nodes(store)
+    assert store.nodes(nodes) == nodes
+    assert store.nodes([]) == {}
+    for level in range(11):
+        with pytest.raises(KeyError):
+            store.nodes([(level, 600 >> level)])
+
+
+def test_what_an_append_grew_proves_its_events_without_the_store(store: EventStore) -> None:
+    store.append(Batch([event(f"a{one}") for one in range(300)]))
+    growth = store.write(Batch([event(f"b{one}") for one in range(20)])).growth
+    assert growth
+    known, nodes = growth.known(), all_nodes(store)
+    for index in range(300, 320):
+        path = inclusion_proof(index, 320, lambda *node: known[node])
+        verify_inclusion(nodes[0, index], index, 320, path, store.frontier().root())
+
+
+def test_what_fails_leaves_the_tree_as_it_was(store: EventStore, url: str) -> None:
+    store.append(Batch([event(f"s{one}") for one in range(10)]))
+    before = store.frontier()
+    with pytest.raises(StoreConflict):
+        store.append(Batch([event("new"), event("s1")]))
+    assert same(store.frontier(), before)
+
+    def failing(base: type[Any]) -> type[Any]:
+        class Failing(base):  # type: ignore[misc]
+            def _insert_events(self, *args: Any, **kwargs: Any) -> Any:
+                super()._insert_events(*args, **kwargs)
+                raise IntegrityError("something after it fails")
+
+        return Failing
+
+    with closing(EventStore(recorder(url, failing))) as other, pytest.raises(StoreConflict):
+        other.append(Batch([event("new")]))
+    assert same(store.frontier(), before)
+    store.append(Batch([event("new"), event("new", 2)]))
+    assert same(store.frontier(), fold(store))
+    assert store.nodes([(0, 10)]) == {(0, 10): all_nodes(store)[0, 10]}
+
+
+def test_many_workers_grow_one_tree(store: EventStore, open_again: Open) -> None:
+    workers = [open_again() for _ in range(4)]
+
+    def write(worker: int) -> None:
+        for number in range(25):
+            workers[worker].append(Batch([event(f"s-{worker}-{number}-{one}") for one in range(3)]))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(write, range(4)))
+    nodes = all_nodes(store)
+    assert [one.position for one in store.after(0, 1000)] == list(range(1, 301))
+    assert same(store.frontier(), fold(store))
+    assert store.nodes(nodes) == nodes
+
+
+def test_an_older_store_gets_its_tree_when_it_is_opened(store: EventStore, open_again: Open) -> None:
+    for number in range(3):
+        store.append(Batch([event(f"s{number}-{one}") for one in range(900)]))
+    with store._recorder.datastore.transaction(commit=True) as cursor:
+        for table in ("log_tiles", "log_edge"):
+            cursor.execute(f"DROP TABLE {table}")
+    with ThreadPoolExecutor(3) as pool:
+        again, *_ = pool.map(lambda _: open_again(), range(3))
+    nodes = all_nodes(again)
+    assert same(again.frontier(), fold(again))
+    assert again.nodes(nodes) == nodes
+    assert again.append(Batch([event("new")])) == [2701]
+    assert same(again.frontier(), fold(again))
+
+
+@pytest.mark.parametrize("read", ["log_edge", "ORDER BY", "MAX", ""])
+def test_a_store_is_opened_while_others_append(store: EventStore, url: str, read: str) -> None:
+    """Whichever read an append comes behind, and if one comes behind each."""
+    store.append(Batch([event("a")]))
+
+    def disturbed(base: type[Any]) -> type[Any]:
+        class Disturbed(base):  # type: ignore[misc]
+            def select(self, statement: str, params: Any = ()) -> list[Any]:
+                rows: list[Any] = super().select(statement, params)
+                if "FROM" in statement and read in statement:
+                    store.append(Batch([event(f"s{store.head()}")]))
+                return rows
+
+        return Disturbed
+
+    with closing(EventStore(recorder(url, disturbed))) as other:
+        other._recorder.grow_tree()
+    assert store.head() > 1
+    assert same(store.frontier(), fold(store))
+
+
+def test_a_store_whose_log_does_not_fit_its_events_is_not_opened(store: EventStore, url: str) -> None:
+    store.append(Batch([event(f"s{one}") for one in range(10)]))
+    position = store._recorder.position
+    for damage, reason in (
+        (f"DELETE FROM stored_events WHERE {position} = 10", "other events"),
+        ("DELETE FROM log_edge", "gaps"),
+    ):
+        with store._recorder.datastore.transaction(commit=True) as cursor:
+            if "edge" in damage:
+                cursor.execute(f"DELETE FROM stored_events WHERE {position} = 4")
+            cursor.execute(damage)
+        with pytest.raises(StoreUnavailable, match=reason):
+            open_store(url)
+
+
+def test_a_log_of_a_million_leaves_opens_at_once(tmp_path: Path) -> None:
+    """The edge is a row, and nothing else is looked at: these hashes are made up."""
+    size = 1_000_003
+    url = f"sqlite:///{tmp_path}/store.db"
+    with closing(open_store(url)) as store:
+        store.append(Batch([event("a")]))
+    roots = b"r" * 32 * size.bit_count()
+    with closing(sqlite3.connect(tmp_path / "store.db")) as connection:
+        connection.execute("UPDATE stored_events SET rowid = ?", (size,))
+        connection.execute("UPDATE log_edge SET size = ?, roots = ?", (size, roots))
+        numbers = range(size // 256 + 1)
+        tiles = [(0, number, b"h" * 32 * min(256, size - 256 * number)) for number in numbers]
+        connection.executemany("INSERT OR REPLACE INTO log_tiles VALUES (?, ?, ?)", tiles)
+        connection.commit()
+    with closing(open_store(url)) as store:
+        assert store.frontier().size == size
+        growth = store.write(Batch([event("b")])).growth
+    assert growth
+    assert sum(map(len, growth.tiles.values())) < 3 * 256 * 32
+    assert growth.after.size == size + 1
+
+
+def test_a_position_without_a_leaf_is_never_written(tmp_path: Path) -> None:
+    """As when somebody appends who knows nothing of the tree."""
+    with closing(open_store(f"sqlite:///{tmp_path}/store.db")) as store:
+        store.append(Batch([event("a")]))
+        with closing(sqlite3.connect(tmp_path / "store.db")) as other:
+            other.execute("INSERT INTO stored_events VALUES ('x', 1, 'share-created.v1', x'7b7d')")
+            other.commit()
+        batch = Batch([event("b")], [command()])
+        with pytest.raises(StoreUnavailable, match="other events"):
+            store.append(batch)
+        assert holds_nothing(store, batch)
+
+
+def test_the_sequence_of_postgresql_gives_no_position(postgres_url: str) -> None:
+    with closing(open_store(postgres_url)) as store, psycopg.connect(postgres_url, autocommit=True) as other:
+        store.append(Batch([event("a")]))
+        with pytest.raises(psycopg.errors.NotNullViolation):
+            other.execute("INSERT INTO stored_events VALUES ('x', 1, 'share-created.v1', ''::bytea)")
+        assert store.append(Batch([event("b")])) == [2]
+
+
+# Sealed objects live as long as somebody who brought them needs them.
+
+
+def test_a_sealed_object_goes_when_all_who_brought_it_let_go(store: EventStore) -> None:
+    store.append(Batch(sealed={"d": b"x", "e": b"y"}))
+    store.append(Batch(sealed={"d": b"x"}))
+    store.append(Batch(sealed={"d": b"x"}, named={"d": 2}))
+    for _ in range(3):
+        store.append(Batch(erased=["d", "never-there"]))
+        assert store.sealed(["d", "e"]) == {"d": b"x", "e": b"y"}
+    store.append(Batch(erased=["d"]))
+    assert store.sealed(["d", "e"]) == {"e": b"y"}
+    store.append(Batch(sealed={"d": b"x"}))
+    assert store.sealed(["d"]) == {"d": b"x"}
+
+
+def test_one_batch_may_bring_and_let_go(store: EventStore) -> None:
+    store.append(Batch(sealed={"d": b"x", "e": b"y"}, named={"e": 3}, erased=["d", "e", "e"]))
+    assert store.sealed(["d", "e"]) == {"e": b"y"}
+    store.append(Batch(sealed={"e": b"y"}, erased=["e", "e"]))
+    assert store.sealed(["e"]) == {}
+
+
+def test_a_batch_that_fails_erases_nothing(store: EventStore) -> None:
+    store.append(Batch([event("a")], sealed={"d": b"x"}))
+    with pytest.raises(StoreConflict):
+        store.append(Batch([event("a")], erased=["d"]))
+    assert store.sealed(["d"]) == {"d": b"x"}
+
+
+def test_s20_erased_bytes_are_overwritten_in_the_file(tmp_path: Path) -> None:
+    small, large = os.urandom(500), os.urandom(50_000)
+
+    def on_disk() -> list[bool]:
+        with closing(sqlite3.connect(tmp_path / "store.db")) as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        data = (tmp_path / "store.db").read_bytes()
+        return [small in data, large[5000:5500] in data]
+
+    with closing(open_store(f"sqlite:///{tmp_path}/store.db")) as store:
+        store.append(Batch(sealed={digest(small): small, digest(large): large, "kept": b"kept"}))
+        assert on_disk() == [True, True]
+        store.append(Batch(erased=[digest(small), digest(large)]))
+        assert on_disk() == [False, False]
+        assert store.sealed(["kept"]) == {"kept": b"kept"}
+
+
+def test_an_older_table_of_sealed_objects_gets_its_counts(store: EventStore, open_again: Open) -> None:
+    store.append(Batch(sealed={"d": b"x"}))
+    with store._recorder.datastore.transaction(commit=True) as cursor:
+        cursor.execute("ALTER TABLE sealed DROP COLUMN refs")
+    again = open_again()
+    again.append(Batch(sealed={"d": b"x"}))
+    again.append(Batch(erased=["d"]))
+    assert again.sealed(["d"]) == {"d": b"x"}
+    again.append(Batch(erased=["d"]))
+    assert again.sealed(["d"]) == {}
+
+
+def test_older_sealed_objects_are_counted_from_the_commands_that_brought_them(
+    store: EventStore, open_again: Open
+) -> None:
+    """Over many pages; what a refused command names, nobody has brought."""
+    twice, nested, once, escaped, alone, edge = (digest(b"%d" % one) for one in range(6))
+
+    def naming(id: str, body: str, status: str = "accepted") -> CommandRow:
+        payload = f'{{"v":1,"body":{body}}}'.encode()
+        return CommandRow("ann", id, "d", "s", payload, b"", status, None, None, ())
+
+    rows = [
+        naming("a", f'{{"content":"{twice}","wrap":"{once}"}}'),
+        naming("b", f'{{"content":"{twice}"}}'),
+        naming("c", f'{{"wraps":{{"x":"{nested}","y":"{nested}"}}}}'),
+        naming("d", f'{{"wraps":{{"x":"{nested}"}},"wraps":null,"n":{"9" * 5000}}}'),
+        naming("e", f'{{"wrap":"{once}"}}', "refused"),
+        naming("f", f'{{"wrap":"\\u{ord(escaped[0]):04x}{escaped[1:]}"}}'),
+        naming("g", f'{{"wrap":"{escaped}"}}'),
+        *[naming(f"h{number}", f'{{"wrap":"{edge}"}}') for number in range(1200)],
+        naming("i", f'{{"wrap":"{twice}"}}'),
+        command("j"),
+    ]
+    sealed = dict.fromkeys((twice, nested, once, escaped, alone, edge), b"x")
+    store.append(Batch(commands=rows, sealed=sealed))
+    with store._recorder.datastore.transaction(commit=True) as cursor:
+        cursor.execute("ALTER TABLE sealed DROP COLUMN refs")
+    with ThreadPoolExecutor(3) as pool:
+        again, *_ = pool.map(lambda _: open_again(), range(3))
+    refs = {row["digest"]: row["refs"] for row in again._recorder.select("SELECT digest, refs FROM sealed")}
+    assert refs == {twice: 3, nested: 2, once: 1, escaped: 2, alone: 1, edge: 1200}
+    again.append(Batch(erased=[escaped, once]))
+    assert set(again.sealed(list(sealed))) == set(sealed) - {once}
+    again.append(Batch(erased=[escaped]))
+    assert again.sealed([escaped, twice]) == {twice: b"x"}
+
+
 def test_a_store_of_before_gets_the_table(store: EventStore, open_again: Open) -> None:
     store.append(Batch([event("share-1")]))
     with store._recorder.datastore.transaction(commit=True) as cursor:
@@ -587,3 +889,154 @@ def test_a_store_of_before_gets_the_table(store: EventStore, open_again: Open) -
     assert not again.is_done("mail-1")
     again.mark_done("mail-1")
     assert (again.is_done("mail-1"), again.head()) == (True, 1)
+
+
+# What was issued.
+
+
+def test_what_was_issued_is_kept_until_it_has_ended(store: EventStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = int(time.time())
+    lasting, revoked = Issued("N1", "ann", "laptop", now + 900), Issued("N2", "ann", "phone", now + 900, revoked=True)
+    store.keep_issued([lasting, revoked, Issued("N3", "bob", "", now + 900)])
+    store.keep_issued([Issued("N2", "ann", "phone", now + 500)])  # neither shorter nor valid again
+    assert store.issued_to("ann") == [lasting, revoked]
+    assert (store.holder_of("N2"), store.holder_of("N9")) == (revoked, None)
+    assert store.revoked() == {"N2": now + 900}
+    monkeypatch.setattr(time, "time", lambda: now + 1000.0)
+    assert store.revoked() == {}
+
+
+def test_what_has_ended_is_dropped_now_and_then_and_never_much_at_once(
+    store: EventStore, open_again: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = int(time.time())
+    ended = [Issued(f"N{number}", "ann", "", now - 100 + number) for number in range(50)]
+
+    def left(worker: EventStore) -> int:
+        worker.keep_issued([Issued("O", "ann", "phone", now + 900)])
+        return len(worker.issued_to("ann")) - 2
+
+    monkeypatch.setattr("infra.recorders.SWEPT", 20)
+    monkeypatch.setattr("infra.store.SWEEP_EVERY", 0.0)
+    store.keep_issued([*ended, Issued("M", "ann", "laptop", now + 900)])
+    assert left(store) == 30
+    monkeypatch.setattr("infra.store.SWEEP_EVERY", 3600.0)
+    assert [left(store) for _ in range(4)] == [10, 10, 10, 10]
+    assert left(open_again()) == 0
+    assert {each.nkey for each in store.issued_to("ann")} == {"M", "O"}
+
+
+# No statement takes longer because the store has grown.
+
+FILL = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO "
+BYTES = "CAST('x' AS {bytes})"
+FILLERS = (
+    f"commands SELECT 'ann', 'c-' || i, 'd', 's', {BYTES}, {BYTES}, 'accepted', NULL, NULL, '[]' FROM n",
+    f"sealed SELECT 'd-' || i, {BYTES}, 1 FROM n",
+    "done SELECT 'k-' || i FROM n",
+    "issued SELECT 'n-' || i, 'a-' || (i / 3), 'd', i * 100000, CASE WHEN i % 500 = 0 THEN 1 ELSE 0 END FROM n",
+    f"log_tiles SELECT 9, i, {BYTES} FROM n",
+)
+GROWING = ("stored_events", "commands", "sealed", "done", "issued", "log_tiles")
+
+
+def use_all(store: EventStore) -> None:
+    """Every method that runs while the store is in use, and what an open one does."""
+    store.write(
+        Batch(
+            [event("new"), event("new", 2)],
+            [command("new")],
+            {"new": b"x", "d-7": b"x"},
+            {"s7": 1, "no": 0},
+            ["k-7", "new"],
+            [Issued("n-7", "ann", "d", 7), Issued("new", "ann", "d", 7, revoked=True)],
+            erased=["d-7", "d-8"],
+        )
+    )
+    store.read("s7", after=0)
+    store.streams(["s7", "s8"])
+    store.after(7, 10)
+    store.after(7, 10, stop=20)
+    store.at([7, 8])
+    store.version("s7")
+    store.commands([("ann", "c-7"), ("ann", "c-8")])
+    store.positions([("s7", 1), ("s8", 1)])
+    store.sealed(["d-7", "d-8"])
+    store.nodes([(0, 7), (3, 7)])
+    store.is_done("k-7")
+    store.issued_to("a-7")
+    store.holder_of("n-7")
+    store.revoked()
+    store._recorder.grow_tree()
+
+
+def filled(url: str) -> EventStore:
+    """A store that has grown, and of which the database knows how large it is."""
+    store = open_store(url)
+    kind = "blob" if url.startswith("sqlite") else "bytea"
+    store.append(Batch([event(f"s{number}") for number in range(5000)]))
+    with store._recorder.datastore.transaction(commit=True) as cursor:
+        for filler in FILLERS:
+            cursor.execute(FILL + filler.format(bytes=kind))
+        cursor.execute("ANALYZE")
+    return store
+
+
+def test_no_statement_scans_what_grows_on_sqlite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    url, seen, connect = f"sqlite:///{tmp_path}/store.db", list[str](), sqlite3.connect
+    filled(url).close()
+
+    def traced(*args: Any, **kwargs: Any) -> sqlite3.Connection:
+        connection: sqlite3.Connection = connect(*args, **kwargs)
+        connection.set_trace_callback(seen.append)
+        return connection
+
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", traced)
+        with closing(open_store(url)) as store:
+            use_all(store)
+    statements = {one for one in seen if one.startswith(("SELECT", "INSERT", "UPDATE", "DELETE", "WITH"))}
+    assert len(statements) > 20
+    with closing(connect(tmp_path / "store.db")) as connection:
+        steps = [(row[3], one) for one in statements for row in connection.execute(f"EXPLAIN QUERY PLAN {one}")]
+    assert {table for table in GROWING if any(f"SEARCH {table}" in step for step, _ in steps)} == set(GROWING)
+    scans = [(step, one) for step, one in steps if step.startswith(tuple(f"SCAN {table}" for table in GROWING))]
+    assert [one for one in scans if not one[1].endswith("WHERE false")] == []
+
+
+def test_no_statement_scans_what_grows_on_postgresql(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[tuple[Any, Any]] = []
+    execute = psycopg.Cursor.execute
+
+    def traced(cursor: Any, query: Any, params: Any = None, **kwargs: Any) -> Any:
+        seen.append((query, params))
+        return execute(cursor, query, params, **kwargs)
+
+    with closing(filled(postgres_url)) as store, monkeypatch.context() as patch:
+        patch.setattr(psycopg.Cursor, "execute", traced)
+        use_all(store)
+    texts = [(one if isinstance(one, bytes) else one.as_string().encode(), params) for one, params in seen]
+    statements = [one for one in texts if one[0].startswith((b"SELECT", b"INSERT", b"UPDATE", b"DELETE", b"WITH"))]
+    assert len(statements) > 20
+    found, scans = set[str](), list[Any]()
+    with psycopg.connect(postgres_url) as connection:
+        for statement, params in statements:
+            ((plan,),) = connection.execute(b"EXPLAIN (FORMAT JSON) " + statement, params)
+            for step in steps_of(plan[0]["Plan"]):
+                found.add(step.get("Relation Name", ""))
+                if "Scan" in step["Node Type"] and step.get("Relation Name") in GROWING and not limited(step):
+                    scans.append((statement, step))
+    assert found >= set(GROWING)
+    assert scans == []
+
+
+def steps_of(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for inner in plan.get("Plans", ()):
+        yield from steps_of(inner)
+
+
+def limited(step: dict[str, Any]) -> bool:
+    """Whether a step finds its rows by an index, or only the first one of it."""
+    newest = step["Node Type"] == "Index Only Scan" and step.get("Scan Direction") == "Backward"
+    return "Index Cond" in step or "Recheck Cond" in step or newest

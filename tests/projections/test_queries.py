@@ -14,14 +14,19 @@ import pytest
 import sqlalchemy as sa
 
 from handlers.committer import Committer
+from handlers.intake import reply_of
+from handlers.opening import Delivery
+from infra.log import Log
 from infra.mapping import to_positioned
 from infra.store import EventStore, open_store
 from privity.agent.session import Signer
 from privity.crypto.command import frame, sign_login, unframe
 from privity.crypto.signing import SigningKey
-from privity.encoding import b64, unb64
+from privity.encoding import b64, digest, unb64
 from privity.messages import envelope
+from privity.messages.accounts import ChangePassphrase, Kdf
 from privity.messages.envelope import Answer
+from privity.messages.reads import RECORD_SUBJECT
 from privity.messages.recorded import Positioned
 from privity.messages.views import Ask, AskAccount, AskItems, AskKeyring, AskKeys
 from projections import queries as module
@@ -29,8 +34,9 @@ from projections.live import Announced, Live
 from projections.nonces import Nonces
 from projections.projector import Projector
 from projections.queries import Queries
-from tests.examples import NOW
-from tests.handlers.people import HOME, Citizen
+from projections.reads import Reads
+from tests.examples import NOW, short_id
+from tests.handlers.people import HOME, LOG, Citizen
 
 NEVER = 2**40
 """A position that nothing will ever have."""
@@ -72,6 +78,8 @@ class Backend:
             self.sealed,
             lambda account, command: None,
             self.head,
+            Reads(self.record),
+            Log(self.store, LOG, HOME.id),
         )
 
     def sealed(self, digests: Sequence[str]) -> Mapping[str, bytes]:
@@ -83,6 +91,11 @@ class Backend:
         """The store's, counted."""
         self.looks = next(self.heads)
         return self.store.head()
+
+    async def record(self, data: bytes) -> bytes:
+        """As the commands' process does."""
+        (outcome,) = self.committer.process([Delivery(RECORD_SUBJECT, data)])
+        return reply_of(outcome)
 
     def after(self, position: int, limit: int) -> list[Positioned]:
         """As the projector reads."""
@@ -262,12 +275,12 @@ async def test_what_one_command_can_bring_one_answer_can_carry(backend: Backend,
     assert envelope.MAX_MESSAGE < module.MAX_ANSWER < 1024 * 1024 - 8 * 1024
 
 
-async def test_ones_own_account_comes_without_its_wrapped_keys(backend: Backend, ann: Citizen) -> None:
+async def test_ones_own_account_comes_without_the_keks_wraps(backend: Backend, ann: Citizen) -> None:
     first, blobs = await backend.asks(ann.signer, AskAccount())
     again, more = await backend.asks(ann.signer, AskAccount(), nonce=first.nonce)
     assert first.rows == again.rows
     assert first.rows[0]["kek"]
-    assert [*blobs, *more] == []
+    assert (blobs, more) == ([], [f"{ann.account} identity".encode()])
 
 
 async def test_private_parts_of_keypairs_come_for_a_fresh_request_alone(backend: Backend, ann: Citizen) -> None:
@@ -280,6 +293,38 @@ async def test_private_parts_of_keypairs_come_for_a_fresh_request_alone(backend:
     assert fresh.rows == first.rows
     stale, blobs = await backend.asks(ann.signer, AskKeys(), nonce=first.nonce)
     assert (stale.code, blobs) == ("StaleNonce", [])
+
+
+async def test_what_the_store_erased_before_the_views_heard_of_it_is_answered_as_it_is_now(
+    backend: Backend, ann: Citizen
+) -> None:
+    """The row that names it is behind the times, and an answer without the object would look like a lie."""
+    item = "i" * 26
+    backend.happens(ann.adds(item))
+    await backend.follow()
+    nonce = (await backend.asks(ann.signer, AskItems()))[0].nonce
+    backend.happens(ann.adds(item, version=2))
+    asking = [asyncio.create_task(backend.asks(ann.signer, AskItems(), nonce=given)) for given in (None, nonce)]
+    await waiting(backend, 2)
+    await backend.follow()
+    for answer, blobs in await asyncio.gather(*asking):
+        assert [(row["item"], row["version"]) for row in answer.rows] == [(item, 2)]
+        assert sorted(blobs) == [f"{item} 2 content".encode(), f"{item} 2 wrap".encode()]
+    assert (await backend.asks(ann.signer, AskItems(), nonce=nonce))[0].code == "StaleNonce"
+
+
+async def test_an_object_that_is_lost_is_left_out_and_the_rest_comes(
+    backend: Backend, ann: Citizen, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    item = "i" * 26
+    backend.happens(ann.adds(item))
+    await backend.follow()
+    honest = backend.store.sealed
+    lost = digest(f"{item} 1 wrap".encode())
+    monkeypatch.setattr(backend.store, "sealed", lambda digests: honest([each for each in digests if each != lost]))
+    answer, blobs = await backend.asks(ann.signer, AskItems())
+    assert [row["item"] for row in answer.rows] == [item]
+    assert blobs == [f"{item} 1 content".encode()]
 
 
 # The keyring.
@@ -327,6 +372,20 @@ async def test_who_cannot_prove_the_passphrase_uses_up_no_nonce(backend: Backend
     assert (await backend.hear(*login.asks(nonce)))[0].status == "ok"
 
 
+async def test_a_keyring_that_changes_meanwhile_is_released_as_it_is_now(backend: Backend, login: Login) -> None:
+    nonce = (await backend.hear(*login.asks(None)))[0].nonce
+    kek = b"a wrap by the same unlock key"
+    same = ChangePassphrase(b64(login.key.public), Kdf(64 * 1024, 3, 4), digest(kek))
+    backend.happens(login.citizen.says(same, kek))
+    asking = asyncio.create_task(backend.hear(*login.asks(nonce)))
+    await waiting(backend, 1)
+    await backend.follow()
+    right, blobs = await asking
+    assert (right.status, kek in blobs, len(blobs)) == ("ok", True, 3)
+    again, blobs = await backend.hear(*login.asks(nonce))
+    assert (again.code, blobs) == ("StaleNonce", [])
+
+
 # Threads.
 
 
@@ -371,3 +430,17 @@ def blocked(
 
 async def forget(subject: str, data: bytes) -> None:
     """Nobody listens."""
+
+
+async def test_half_folded_views_answer_nobody(backend: Backend, ann: Citizen, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was shown before the views were folded anew must not seem to be gone."""
+    monkeypatch.setattr("projections.queries.AT_LEAST_TIMEOUT", 0.05)
+    await backend.follow()
+    item = short_id("an item")
+    position = backend.happens(ann.adds(item))
+    monkeypatch.setattr(backend.queries, "_first", position)
+    answer, _ = await backend.asks(ann.signer, AskItems())
+    assert (answer.status, answer.code, answer.rows) == ("refused", "Busy", ())
+    await backend.follow()
+    answer, _ = await backend.asks(ann.signer, AskItems())
+    assert [row["item"] for row in answer.rows] == [item]

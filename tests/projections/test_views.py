@@ -27,15 +27,15 @@ from privity.messages.views import (
     AskShares,
     AskSpaces,
 )
-from projections import connections, feed
+from projections import accounts, connections, feed
 from projections.desk import VIEWS, Desk, Page
 from projections.projector import Projector, rows, snapshot
 from projections.rebuild import differences
-from tests.examples import ANN, BOB, EVE, LATER, NOW, example, long_id, meta, side, signature
+from tests.examples import ANN, BOB, EVE, LATER, NOW, example, long_id, meta, raw, short_id, side, signature
 from tests.handlers.people import Citizen
 from tests.handlers.story import Story
 
-UNHEARD = {"address-claimed", "pair-connected", "pair-parted", "encryption-space-opened"}
+UNHEARD = {"address-claimed", "pair-connected", "pair-parted", "encryption-space-opened", "line-extended"}
 """Events of the backend's own bookkeeping: what they mean to somebody, another event of the same command says."""
 
 
@@ -72,8 +72,8 @@ def test_both_databases_have_equal_rows(
     assert all_rows(folded) == all_rows(postgres_views)
     tables = {table for table, _ in all_rows(folded)}
     assert tables == {
-        "progress", "accounts", "identity_records", "keys", "invitations", "connections", "items", "spaces",
-        "space_members", "shares", "feed",
+        "progress", "accounts", "addresses", "identity_records", "keys", "invitations", "connections", "items",
+        "spaces", "space_members", "shares", "lines", "feed", "feed_heads", "partings",
     }  # fmt: skip
 
 
@@ -167,7 +167,7 @@ def everything(story: Story) -> list[tuple[Ask, Citizen, int]]:
         (AskConnections(), story.bob, 1),
         (AskShares(), story.ann, 1),
         (AskSpaces(), story.bob, 1),
-        (AskFeed(), story.eve, 9),
+        (AskFeed(), story.eve, 10),
     ]
 
 
@@ -269,6 +269,35 @@ def test_an_open_invitation_is_offered_to_who_has_its_token(
         ask(views, replace(by_link, token=""), story.bob)
 
 
+def test_of_a_closed_account_only_the_address_is_left_and_its_invitations_are_closed(each_views: sa.Engine) -> None:
+    registered = [
+        example(EVENTS["account-registered"]),
+        example(EVENTS["address-claimed"], account=BOB.account, address="bob@localhost"),
+        example(EVENTS["account-registered"], account=BOB.account, address="bob@localhost"),
+    ]
+    history = [*registered, example(EVENTS["connection-invited"]), example(EVENTS["account-closed"])]
+    happened = [Positioned(n, event.stream, 1, event, meta()) for n, event in enumerate(history, 1)]
+    ann, bob = Citizen("ann@localhost"), Citizen("bob@localhost")
+    ann.account, bob.account = ANN.account, BOB.account
+    offered = AskOffer(id=short_id("invitation"), token=raw("token"))
+    projector = Projector(each_views)
+    projector.apply(happened[:-1])
+    assert len(ask(each_views, offered, bob).rows) == 1
+    assert ask(each_views, AskAccount(), ann).rows[0].address == "ann@localhost"
+
+    projector.apply(happened)
+
+    with pytest.raises(InvitationClosed):
+        ask(each_views, offered, bob)
+    assert [row.status for row in ask(each_views, AskInvitations(), bob).rows] == ["cancelled"]
+    with pytest.raises(NotFound):
+        ask(each_views, AskAccount(), ann)
+    with each_views.connect() as db:
+        assert (accounts.devices_of(ANN.account, db), accounts.login_keys(ANN.account, db)) == ({}, None)
+        assert len(accounts.chain_of(ANN.account, db)) == 2
+    assert ask(each_views, AskAccount(), bob).rows[0].address == "bob@localhost"
+
+
 def test_m6_the_status_of_an_invitation_is_that_of_now(folded: sa.Engine, story: Story) -> None:
     sent = [row.status for row in ask(folded, AskInvitations(), story.ann).rows]
     assert sorted(sent) == ["accepted", "accepted", "cancelled", "declined"]
@@ -306,12 +335,13 @@ def test_a_page_of_connections_carries_so_much_of_identity_chains_and_no_more(
 
 def test_the_connection_that_somebody_else_made_of_ones_invitation_is_not_shown(views: sa.Engine, story: Story) -> None:
     """Bob has the address, but Eve has accepted."""
-    registered = example(EVENTS["account-registered"], account=BOB.account, address="bob@localhost")
+    bobs = {"account": BOB.account, "address": "bob@localhost"}
+    registered = example(EVENTS["address-claimed"], **bobs), example(EVENTS["account-registered"], **bobs)
     invited = example(EVENTS["connection-invited"], email="bob@localhost")
     for by, shown in ((EVE, None), (BOB, long_id("connection"))):
         engine = sa.create_engine("sqlite://", poolclass=sa.pool.StaticPool)
         accepted = example(EVENTS["invitation-accepted"], by=by.account)
-        events = (registered, invited, accepted)
+        events = (*registered, invited, accepted)
         Projector(engine).apply([Positioned(n, event.stream, 1, event, meta()) for n, event in enumerate(events, 1)])
         ann, bob = replace(story.ann), replace(story.bob)
         ann.account, bob.account = ANN.account, BOB.account

@@ -11,6 +11,7 @@ import pytest
 
 from privity.agent import accounts, connections, invitations, items, shares
 from privity.agent.accounts import NewAccount
+from privity.agent.enrolment import by_login
 from privity.agent.keyring import unwrap_kek
 from privity.agent.profile import ProfileFolder, secret_of
 from privity.connection_string import parse_connection_string
@@ -231,8 +232,10 @@ async def test_m2_passphrase_and_secret_open_the_kek_and_the_kek_opens_the_rest(
     ann, written = await newcomer("ann")
     right, wrong = unlocked(written), unlocked(written, NEW_PASSPHRASE)
     async with ann.session() as (session, keyring):
-        assert not (await session.ask(AskAccount(), AccountRow, fresh=True)).sealed  # for the passphrase's proof alone
-        row, sealed = await accounts._keyring(session.server, session.account, right.login, "login")
+        served = await session.ask(AskAccount(), AccountRow, fresh=True)
+        assert set(served.sealed) == {served.rows[0].identity}  # the KEK's wraps are for the passphrase's proof alone
+        door = await by_login(session.server, session.account, right.login, "login")
+        row, sealed = await accounts._keyring(session.server, session.account, right.login, "login", door)
 
     assert unwrap_kek(right.wrap, sealed[row.kek], labels.PURPOSE_KEK, row.account) == keyring.kek
     with pytest.raises(DoesNotOpen):

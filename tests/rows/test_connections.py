@@ -4,7 +4,7 @@ import pytest
 
 from privity.agent import connections, invitations, items, shares
 from privity.encoding import b32, b64, digest
-from privity.errors import NotConnected, NotFound
+from privity.errors import NotConnected, NotFound, StaleVersion
 from privity.messages.connections import NoteConnection, RemoveConnection
 from privity.messages.views import AskConnections, AskShares, ConnectionRow, ShareRow
 from privity.testing.home import RunningHome
@@ -77,9 +77,12 @@ async def test_m11_nobody_changes_the_others_names(connected: tuple[Person, Pers
 
     async with eve.session() as (session, _):
         with pytest.raises(NotFound):
-            await session.send(NoteConnection(before.connection, digest(foreign)), foreign)
-    async with bob.session() as (session, _):
-        await session.send(NoteConnection(before.connection, digest(foreign)), foreign)
+            await session.send(NoteConnection(before.connection, before.row.note, digest(foreign)), foreign)
+    async with bob.session() as (session, keyring):
+        kept = (await connections.show(session, keyring, before.connection)).row.note
+        with pytest.raises(StaleVersion):
+            await session.send(NoteConnection(before.connection, before.row.note, digest(foreign)), foreign)
+        await session.send(NoteConnection(before.connection, kept, digest(foreign)), foreign)
 
     assert (await seen_by(ann, bob.address)).note == before.note
 

@@ -74,6 +74,11 @@ def typed(person: Person, *arguments: str, **environment: str) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
+async def ran(person: Person, *arguments: str) -> Outcome:
+    """The same beside a test that runs an event loop itself."""
+    return await asyncio.to_thread(typed, person, *arguments)
+
+
 def canary() -> str:
     """A text that stands nowhere else."""
     return f"canary-{secrets.token_hex(8)}-feathers"

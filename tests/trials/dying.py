@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from infra.store import open_store
 from infra.views_db import open_views
 from privity.messages.recorded import Positioned
-from projections.projector import Projector
+from projections.projector import NAME, Projector
 from tests.trials.load import everything_in_views, story
 
 DIED, DONE = 9, 0
@@ -60,7 +60,7 @@ def main(store_url: str, views_url: str, size: int) -> int:
             deaths, number = deaths + 1, number + 1
             assert everything_in_views(views_url) == before, f"a death at statement {number - 1} left something"
         after = everything_in_views(views_url)
-        assert ("progress", ("views", batch[-1].position)) in after
+        assert ("progress", (NAME, batch[-1].position)) in after
     return deaths
 
 

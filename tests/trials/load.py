@@ -22,6 +22,7 @@ from infra.store import EventStore, Stored, open_store
 from infra.views_db import open_views
 from privity.agent import accounts, connections, invitations, items, shares
 from privity.agent.bus import Bus
+from privity.agent.enrolment import by_device
 from privity.agent.keyring import unlock
 from privity.agent.profile import ProfileFolder, Waiting
 from privity.agent.session import Signer
@@ -71,7 +72,8 @@ class Loader:
 
     async def run(self, until: asyncio.Event) -> None:
         """Burst after burst; every command that was begun has its result on return."""
-        async with Bus(self.server, self.signer.account) as bus:
+        credential = await by_device(self.server, self.signer)
+        async with Bus(self.server, self.signer.account, credential) as bus:
             while not until.is_set():
                 burst = (self._item(bus, versions=random.randint(1, 3)) for _ in range(random.randint(1, BURST)))
                 await asyncio.gather(*burst)
@@ -161,7 +163,7 @@ async def kill_helper(home: RunningHome, name: str) -> int:
 @asynccontextmanager
 async def backend_bus(home: RunningHome) -> AsyncIterator[Client]:
     """A connection with the backend's own credential."""
-    bus = await connect(app.running(home.data).bus_url, name="trial")
+    bus = await connect(app.running(home.data).backend(), name="trial")
     try:
         yield bus
     finally:

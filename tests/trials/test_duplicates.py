@@ -10,12 +10,14 @@ import nats
 from nats.aio.client import Client
 from nats.js.api import Header, StreamConfig
 
+from privity.agent.enrolment import by_device
 from privity.agent.profile import Waiting
 from privity.agent.session import Signer
 from privity.connection_string import ConnectionString
 from privity.crypto.command import frame, sign_command, unframe
 from privity.encoding import new_id
 from privity.messages import envelope
+from privity.messages.enrolment import inbox_prefix
 from privity.messages.envelope import Result
 from privity.messages.items import RemoveItem
 from privity.testing.home import RunningHome
@@ -51,8 +53,9 @@ class Line:
 
 
 @asynccontextmanager
-async def line(server: ConnectionString, account: str) -> AsyncIterator[Line]:
-    """A connection as a person, hearing the results of one account."""
+async def line(server: ConnectionString, signer: Signer) -> AsyncIterator[Line]:
+    """A connection as a person, hearing the results of their account."""
+    credential = await by_device(server, signer)
     queue: asyncio.Queue[bytes] = asyncio.Queue()
 
     async def heard(message: nats.aio.msg.Msg) -> None:
@@ -62,15 +65,15 @@ async def line(server: ConnectionString, account: str) -> AsyncIterator[Line]:
 
     bus = await nats.connect(
         server.bus_url,
-        user=server.user,
-        password=server.credential,
-        inbox_prefix=b"_INBOX_PERSON",
+        user_jwt_cb=credential.shown,
+        signature_cb=credential.proof,
+        inbox_prefix=inbox_prefix(signer.account),
         reconnect_time_wait=0.1,
         max_reconnect_attempts=-1,
         error_cb=quiet,
     )
     try:
-        await bus.subscribe(envelope.result_subject(account, "*"), cb=heard)
+        await bus.subscribe(envelope.result_subject(signer.account, "*"), cb=heard)
         await bus.flush()
         yield Line(bus, queue)
     finally:
@@ -88,7 +91,7 @@ async def test_f8_the_same_command_sent_five_times_has_one_effect_and_five_equal
 ) -> None:
     signer, server = signer_of(ann)
     command = add_item(signer)
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         await mine.send(*[command] * 5)
         first, *others = await mine.heard(5)
     assert envelope.result.validate_json(first).status == "accepted"
@@ -99,7 +102,7 @@ async def test_f8_the_same_command_sent_five_times_has_one_effect_and_five_equal
 async def test_f8_a_refusal_is_recorded_too_and_five_times_the_same(ann: Person) -> None:
     signer, server = signer_of(ann)
     command = signer.command(RemoveItem(new_id()), ())
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         await mine.send(*[command] * 5)
         first, *others = await mine.heard(5)
     assert envelope.result.validate_json(first).code == "NotFound"
@@ -114,7 +117,7 @@ async def test_f8_a_duplicate_is_known_after_stop_kill_and_behind_the_streams_me
     signer, server = signer_of(ann)
     command = add_item(signer)
     headers = {Header.MSG_ID.value: command.id}
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         await forget_message_ids_soon(own_backend)
         await mine.send(command, headers=headers)
         first = await mine.heard(1)
@@ -124,12 +127,12 @@ async def test_f8_a_duplicate_is_known_after_stop_kill_and_behind_the_streams_me
 
         assert await asyncio.to_thread(own_backend.stop) == 0
         await asyncio.to_thread(own_backend.start)
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         await mine.send(command)
         assert await mine.heard(1) == first
         await asyncio.to_thread(own_backend.kill)
         await asyncio.to_thread(own_backend.start)
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         await mine.send(command, command)
         assert await mine.heard(2) == first * 2
     assert await effects(own_backend, command) == 1
@@ -148,7 +151,7 @@ async def test_u7_the_same_id_with_another_payload_is_refused_and_the_first_one_
     signer, server = signer_of(ann)
     first, other = add_item(signer), add_item(signer)
     forged = with_id(signer_of(ann)[0], first.id)
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         (accepted,) = await mine.results_of(first)
         (refused,) = await mine.results_of(forged)
         assert (refused.status, refused.code) == ("refused", "CommandIdReused")
@@ -164,7 +167,7 @@ async def test_u7_another_persons_command_of_the_same_id_takes_effect_as_well(
     (hers, server), (foreign, _) = signer_of(ann), signer_of(eve)
     command = add_item(foreign)
     same = with_id(hers, command.id)
-    async with line(server, foreign.account) as first, line(server, hers.account) as second:
+    async with line(server, foreign) as first, line(server, hers) as second:
         assert (await first.results_of(command))[0].status == "accepted"
         assert (await second.results_of(same))[0].status == "accepted"
     assert await effects(backend, command) == 2

@@ -12,8 +12,10 @@ import pytest
 from handlers.committer import ATTEMPTS_ON_POISON
 from handlers.intake import MAX_REASON, Intake
 from privity.agent import accounts
+from privity.agent.enrolment import by_device
 from privity.agent.profile import Waiting
 from privity.connection_string import ConnectionString
+from privity.credential import Credential
 from privity.crypto.command import frame, unframe
 from privity.encoding import new_id
 from privity.messages import envelope
@@ -22,6 +24,7 @@ from privity.testing import home as home_
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
 from tests.conftest import MakePerson
+from tests.infra.buses import hello
 from tests.trials import poisoned
 from tests.trials.load import add_item, everything, privity, signer_of, store_of
 from tests.trials.test_duplicates import effects, line
@@ -63,7 +66,7 @@ async def test_f10_a_poison_command_is_parked_after_n_tries_while_others_flow_an
     item = new_id()
     fault.write_text(item)  # noqa: ASYNC240
     poison, behind, beside = add_item(hers, item), add_item(hers), add_item(his)
-    async with line(server, hers.account) as ann_line, line(server, his.account) as bob_line:
+    async with line(server, hers) as ann_line, line(server, his) as bob_line:
         await ann_line.send(poison)
         assert (await ann_line.results_of(behind))[0].status == "accepted", "the next one of hers waits for the poison"
         assert (await bob_line.results_of(beside))[0].status == "accepted", "somebody else waits for the poison"
@@ -89,7 +92,7 @@ async def test_f10_a_parked_message_can_be_dropped_and_one_that_is_not_there_is_
 ) -> None:
     signer, server = signer_of(ann)
     wrong = Waiting("unreadable", add_item(signer).subject, b"7")
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         await mine.results_of(wrong)
     (dead,) = parked(backend, wrong.subject)
     assert privity("dead", "drop", str(dead["id"]), "--data", str(backend.data)).returncode == 0
@@ -164,7 +167,7 @@ async def test_f10_what_is_no_command_is_answered_with_its_code_and_parked_with_
     ann, eve = await person("ann"), await person("eve")
     (signer, server), (foreign, _) = signer_of(ann), signer_of(eve)
     wrong = {kind: made_wrong(kind, add_item(signer), foreign.account, signer.account) for kind in unparkable()}
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         for kind, command in wrong.items():
             (result,) = await mine.results_of(command)
             code, reason = unparkable()[kind]
@@ -190,7 +193,7 @@ def all_parked(home: RunningHome) -> list[Parked]:
 async def test_f10_a_refusal_is_not_parked(backend: RunningHome, ann: Person) -> None:
     signer, server = signer_of(ann)
     refused, forged = signer.command(RemoveItem(new_id()), ()), bent(add_item(signer), b'"v":1', b'"v": 1')
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         codes = [result.code for result in [*await mine.results_of(refused), *await mine.results_of(forged)]]
     assert codes == ["NotFound", "BadSignature"]
     assert [each for each in all_parked(backend) if f".{signer.account}." in each["subject"]] == []
@@ -200,7 +203,7 @@ async def test_f10_nothing_that_was_parked_is_in_the_store(backend: RunningHome,
     signer, server = signer_of(ann)
     sound = add_item(signer)
     wrong = made_wrong("unknown field", sound, "", signer.account)
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         assert (await mine.results_of(wrong))[0].code == "Malformed"
         async with store_of(backend) as store:
             assert not any(sound.id.encode() in event.data for event in everything(store))
@@ -208,11 +211,12 @@ async def test_f10_nothing_that_was_parked_is_in_the_store(backend: RunningHome,
         assert (await mine.results_of(sound))[0].status == "accepted", "the id was used up by a message nobody signed"
 
 
-def shout(server: ConnectionString, *lines: bytes) -> None:
+def shout(server: ConnectionString, credential: Credential, *lines: bytes) -> None:
     """Write protocol lines that no client library would, with a person's credential."""
-    hello = {"verbose": False, "pedantic": False, "headers": True, "user": server.user, "pass": server.credential}
     with socket.create_connection((server.host, server.port), timeout=5) as wire:
-        wire.sendall(b"CONNECT " + json.dumps(hello).encode() + b"\r\n" + b"".join(lines) + b"PING\r\n")
+        with wire.makefile("rb") as told:
+            info = told.readline()
+        wire.sendall(hello(credential, info) + b"".join(lines) + b"PING\r\n")
         heard = b""
         while b"PONG\r\n" not in heard:
             heard += wire.recv(4096)
@@ -227,19 +231,20 @@ def with_headers(subject: bytes, headers: bytes, data: bytes = b"") -> bytes:
 @pytest.mark.parametrize(
     "lines",
     [
-        pytest.param(b"PUB privity.cmd.\xff\xfe.items.add 1\r\nx\r\n", id="a command's subject that is no text"),
-        pytest.param(b"PUB privity.qry.\xff\xfe.items 1\r\nx\r\n", id="a query's subject that is no text"),
-        pytest.param(with_headers(b"privity.cmd.a.items.add", b"NATS/1.0 \xff\r\n\r\n"), id="a status that is no text"),
-        pytest.param(with_headers(b"privity.qry.a.items", b"NATS/1.0 \xff\r\n\r\n"), id="a query's, too"),
-        pytest.param(with_headers(b"privity.cmd.a.items.add", b"NATS/1.0\r\n\xff: \xff\r\n\r\n"), id="a header"),
-        pytest.param(b"PUB privity.cmd.a 1\r\nx\r\n", id="a subject that is too short"),
-        pytest.param(b"PUB privity.cmd.*.items.> 1\r\nx\r\n", id="a subject of wildcards"),
+        pytest.param(b"PUB privity.cmd.WHO.\xff\xfe.add 1\r\nx\r\n", id="a command's subject that is no text"),
+        pytest.param(b"PUB privity.qry.WHO.\xff\xfe 1\r\nx\r\n", id="a query's subject that is no text"),
+        pytest.param(with_headers(b"privity.cmd.WHO.items.add", b"NATS/1.0 \xff\r\n\r\n"), id="a status of no text"),
+        pytest.param(with_headers(b"privity.qry.WHO.items", b"NATS/1.0 \xff\r\n\r\n"), id="a query's, too"),
+        pytest.param(with_headers(b"privity.cmd.WHO.items.add", b"NATS/1.0\r\n\xff: \xff\r\n\r\n"), id="a header"),
+        pytest.param(b"PUB privity.cmd.WHO.items 1\r\nx\r\n", id="a subject that is too short"),
+        pytest.param(b"PUB privity.cmd.WHO.*.> 1\r\nx\r\n", id="a subject of wildcards"),
     ],
 )
 async def test_u6_bytes_that_no_client_would_send_leave_the_backend_hearing(ann: Person, lines: bytes) -> None:
     signer, server = signer_of(ann)
-    await asyncio.to_thread(shout, server, lines)
-    async with line(server, signer.account) as mine:
+    credential = await by_device(server, signer)
+    await asyncio.to_thread(shout, server, credential, lines.replace(b"WHO", signer.account.encode()))
+    async with line(server, signer) as mine:
         assert (await mine.results_of(add_item(signer)))[0].status == "accepted", "the commands are deaf"
     async with ann.session() as (session, _):
         assert (await accounts.show(session)).account == signer.account, "the queries are deaf"
@@ -251,8 +256,8 @@ async def test_u6_a_message_that_looks_like_the_buss_own_signal_is_parked_and_fi
     signer, server = signer_of(ann)
     subject = f"privity.cmd.{signer.account}.items.add"
     signal = with_headers(subject.encode(), b"NATS/1.0 100 Idle Heartbeat\r\n\r\n")
-    await asyncio.to_thread(shout, server, signal * 3)
-    async with line(server, signer.account) as mine:
+    await asyncio.to_thread(shout, server, await by_device(server, signer), signal * 3)
+    async with line(server, signer) as mine:
         command = add_item(signer)
         await mine.send(command)
         results = [envelope.result.validate_json(each) for each in await mine.heard(1)]

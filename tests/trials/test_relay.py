@@ -25,7 +25,7 @@ from privity.messages.items import ItemAdded
 from privity.messages.recorded import Meta
 from privity.testing.home import RunningHome
 from privity.testing.people import somebody
-from tests.infra.buses import SECRETS, free_port
+from tests.infra.buses import KEYS, free_port, way
 from tests.trials.load import (
     add_item,
     assert_nothing_lost,
@@ -47,9 +47,9 @@ MENDED = 20.0  # seconds in which the backend notices by itself what was deleted
 @pytest.fixture
 async def bus(tmp_path: Path) -> AsyncIterator[Client]:
     """A real nats-server with the streams, and the backend's connection to it."""
-    server = NatsServer(tmp_path / "bus", free_port(), SECRETS)
+    server = NatsServer(tmp_path / "bus", free_port(), KEYS)
     await server.start()
-    client = await connect(server.backend_url, name="relay")
+    client = await connect(way(server), name="relay")
     await declare_streams(client.jetstream())
     yield client
     await client.close()
@@ -179,7 +179,7 @@ async def test_commands_are_heard_again_by_themselves_after_what_brings_them_was
     person = somebody("late", tmp_path, own_backend.url)
     await person.register()
     signer, server = signer_of(person)
-    async with line(server, signer.account) as mine:
+    async with line(server, signer) as mine:
         assert (await mine.results_of(add_item(signer)))[0].status == "accepted"
     async with store_of(own_backend) as store:
         assert any(event.stream == f"account-{signer.account}" for event in everything(store))

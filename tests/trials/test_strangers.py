@@ -47,6 +47,7 @@ from tests.trials.load import signer_of
 
 BLOB = b"a sealed object, for all the backend knows" * 3
 NAMED = digest(BLOB)
+NOTHING = digest(b"nothing")
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ ACTS: dict[str, Callable[[Things], Command]] = {
     "share claim": lambda its: ClaimShare(its.share, NAMED),
     "share rm": lambda its: RemoveShare(its.share),
     "connection rm": lambda its: RemoveConnection(its.connection),
-    "connection note": lambda its: NoteConnection(its.connection, NAMED),
+    "connection note": lambda its: NoteConnection(its.connection, NOTHING, NAMED),
     "connection confirm": lambda its: ConfirmConnection(its.connection, NAMED, None, NAMED),
     "invitation cancel": lambda its: CancelInvitation(its.invitation),
     "invitation decline": lambda its: DeclineInvitation(its.invitation, b64(bytes(32))),
@@ -148,9 +149,11 @@ async def test_u2_a_strangers_command_on_anything_is_answered_as_if_it_did_not_e
 async def test_u2_the_same_commands_work_for_whom_they_belong_to(connected: tuple[Person, Person]) -> None:
     ann, bob = connected
     real = await things_of(ann, bob)
-    async with bob.session() as (session, _):
+    async with bob.session() as (session, keyring):
         assert (await session.send(ACTS["share claim"](real), BLOB)).status == "accepted"
-        assert (await session.send(ACTS["connection note"](real), BLOB)).status == "accepted"
+        kept = (await connections.show(session, keyring, real.connection)).row.note
+        note = NoteConnection(real.connection, kept, NAMED)
+        assert (await session.send(note, BLOB)).status == "accepted"
     async with ann.session() as (session, _):
         for name in ("item edit", "item rm", "share rm", "invitation cancel", "connection rm"):
             command = ACTS[name](real)

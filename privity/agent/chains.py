@@ -1,0 +1,163 @@
+"""Identity chains as a backend serves them: held against what this device saw of them, and what their keys signed.
+
+A chain that goes on from the one seen before is told in a notice. One that is shorter, or has another record at a
+place, is an alarm: then somebody shows two histories of a person, and nothing more is done with that person.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from privity.agent.log import evidence, to_mark
+from privity.crypto.identity import COMPROMISE, Identity, Signed, signers, walk
+from privity.crypto.sharing import Manifest, verify_share
+from privity.encoding import b64, unb64
+from privity.errors import ForgedRecord, KeyMismatch, NotFound, NotInLog, RolledBack
+from privity.messages.fields import SignedRecord
+
+if TYPE_CHECKING:
+    from privity.agent.memory import Memory
+    from privity.agent.session import Session
+
+notices = logging.getLogger("privity.notices")
+"""What a person should see once, and what stops nothing: `notice: ...`, a line each."""
+
+IDENTITY = "identity"
+ADDRESS = "address"
+CREATED = "created"
+DEVICE_ADDED = "device-added"
+DEVICE_REMOVED = "device-removed"
+ROTATED = "rotated"
+RECOVERED = "recovered"
+
+TOLD = {
+    DEVICE_ADDED: "a device was added",
+    DEVICE_REMOVED: "a device was removed",
+    ROTATED: "new keys",
+    RECOVERED: "new keys, by the recovery text",
+    COMPROMISE: "the keys before were stolen",
+}
+"""The reasons that agents give, as a notice tells them; others are somebody else's words and not shown."""
+
+
+class Heads:
+    """The newest identity records that this device saw, as they were when this was made: before a question."""
+
+    def __init__(self, memory: "Memory") -> None:
+        self._memory = memory
+        self._seen = {each.id: (each.version, each.digest) for each in memory.all_in(IDENTITY, "")}
+
+    def seen(self, account: str) -> tuple[int, str] | None:
+        """The number and head (base64url) of the newest record seen."""
+        return self._seen.get(account)
+
+    def saw(self, account: str, n: int, head: str) -> None:
+        """Remember a newer one."""
+        self._memory.saw(IDENTITY, account, n, head)
+
+
+def signed_chain(chain: Sequence[SignedRecord]) -> list[Signed]:
+    """A served chain as the records that the crypto checks."""
+    return [Signed(unb64(each.record), tuple(unb64(one) for one in each.signatures)) for each in chain]
+
+
+def follow(
+    heads: Heads, chain: Sequence[SignedRecord], account: str, name: str, pinned: str | None = None
+) -> tuple[Identity, ...]:
+    """The identities of a served chain, from its genesis on, if it is the line that was seen before.
+
+    Args:
+        account: whose it must be.
+        name: how the person calls them, for the notice and the alarms.
+        pinned: the head (base64url) from which on news are told, where this device saw nothing newer.
+
+    Raises:
+        RolledBack: it is shorter than it was.
+        KeyMismatch: it is somebody else's, or has another record at a place: two histories.
+        ForgedRecord: it does not verify.
+    """
+    line = tuple(walk(signed_chain(chain)))
+    if line[0].account != account:
+        raise KeyMismatch(f"The backend served another person's identity for {name}.")
+    known = _known(heads, line, account, name, pinned)
+    if known is not None and line[known + 1 :]:
+        told = ", ".join(TOLD.get(each.reason, "a new record") for each in line[known + 1 :])
+        notices.warning("notice: the identity of %s went on to record %d: %s", name, line[-1].n, told)
+    heads.saw(account, line[-1].n, b64(line[-1].head))
+    return line
+
+
+def _known(heads: Heads, line: Sequence[Identity], account: str, name: str, pinned: str | None) -> int | None:
+    """The place in the line of the newest record that was known before."""
+    before = heads.seen(account)
+    if before is None:
+        return index_of(line, pinned, name) if pinned is not None else None
+    n, head = before
+    if n >= len(line):
+        raise RolledBack(f"The backend serves an older identity of {name}: record {n} was seen before.")
+    if b64(line[n].head) != head:
+        raise KeyMismatch(f"Two histories of the identity of {name}: another record {n} was seen before.")
+    return n
+
+
+def index_of(line: Sequence[Identity], head: str, name: str) -> int:
+    """The place of a head (base64url) in a line.
+
+    Raises:
+        KeyMismatch: the line does not go through it.
+    """
+    for place, identity in enumerate(line):
+        if b64(identity.head) == head:
+            return place
+    raise KeyMismatch(f"The identity chain of {name} does not go on from the one that was pinned.")
+
+
+def linked_manifest(line: Sequence[Identity], manifest: str, signature: str) -> tuple[Manifest, tuple[str | None, ...]]:
+    """The manifest of a share that some sign key of the line signed, and the checkpoints before which it must have.
+
+    That is enough for its place among what the sender sent, not for what it shares: `signed_manifest`.
+
+    Raises:
+        ForgedRecord: none of these keys signed it.
+    """
+    for key, bounds in signers(line):
+        try:
+            return verify_share(unb64(manifest), unb64(signature), key), bounds
+        except ForgedRecord:
+            continue
+    raise ForgedRecord("What is shared is not signed by the one whom it is said to come from.")
+
+
+async def signed_manifest(
+    session: "Session", line: Sequence[Identity], manifest: str, signature: str, position: int
+) -> Manifest:
+    """The manifest of a share, if a sign key of the line signed it while its signatures counted.
+
+    Args:
+        line: the sender's identities, from the one that the connection names.
+        manifest, signature: base64url.
+        position: of the event that brought the manifest, as the backend says; proven where it matters.
+
+    Raises:
+        ForgedRecord: no such key signed it, or one that had been given up as stolen before.
+        NotInLog, ForkedLog, RolledBack: the log does not have it where the backend says.
+    """
+    read, bounds = linked_manifest(line, manifest, signature)
+    for bound in bounds:
+        await _check_before(session, bound, manifest, signature, position)
+    return read
+
+
+async def _check_before(session: "Session", bound: str | None, manifest: str, signature: str, position: int) -> None:
+    """The log must have had the signature when its owner said that the key was stolen."""
+    if bound is not None:
+        mark = to_mark(bound, session.server)
+        if position <= mark.size:
+            await session.consistent(bound)
+            try:
+                shown = await evidence(session, position)
+            except NotFound:
+                raise NotInLog("The backend has no evidence of what is shared where it says that it is.") from None
+            if shown.says("share-created", manifest=manifest, signature=signature):
+                return
+    raise ForgedRecord("What is shared is signed by a key that its owner had given up as stolen before.")

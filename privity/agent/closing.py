@@ -1,0 +1,140 @@
+"""Ending things with all that hangs on them, so that their sealed objects are erased: a connection, an account."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from privity.agent.identity import current
+from privity.agent.keyring import Keyring
+from privity.agent.profile import Profile
+from privity.agent.session import Session
+from privity.crypto.command import sign_closing
+from privity.encoding import b64
+from privity.errors import Busy, InvitationClosed, NotInLog, RolledBack, UnknownDevice
+from privity.messages.accounts import CloseAccount
+from privity.messages.base import Command
+from privity.messages.connections import RemoveConnection
+from privity.messages.invitations import CancelInvitation
+from privity.messages.items import RemoveItem
+from privity.messages.keys import RemoveKeypair
+from privity.messages.shares import RemoveShare
+from privity.messages.views import (
+    Ask,
+    AskConnections,
+    AskInvitations,
+    AskItems,
+    AskKeys,
+    AskShares,
+    ConnectionRow,
+    InvitationRow,
+    ItemRow,
+    KeyRow,
+    ShareRow,
+)
+
+R = TypeVar("R")
+
+AT_A_TIME = 50
+NOT_KNOWN = (
+    "the backend does not know this device any more: this account was closed, or the device taken out of it; "
+    "if you did that, take the account off this device: privity account logout"
+)
+MAX_IDLE = 100
+"""Rounds in which nothing new ends: somebody else was faster, and the views have yet to hear of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What went with an account."""
+
+    account: str
+    address: str
+    shares: int = 0
+    connections: int = 0
+    items: int = 0
+    invitations: int = 0
+    keys: int = 0
+
+
+async def end_shares(session: Session, connection: str | None = None) -> int:
+    """End every share, to and from oneself, or those over one connection; how many there were."""
+    return await _sweep(session, AskShares(connection=connection), ShareRow, "share", RemoveShare)
+
+
+async def end_connection(session: Session, connection: str) -> None:
+    """End a connection, and before it its shares: their sealed objects are theirs, and go with them alone."""
+    await end_shares(session, connection)
+    await session.send(RemoveConnection(connection))
+
+
+async def close_account(session: Session, keyring: Keyring, profile: Profile) -> Closed:
+    """End everything that is one's own, then the account, and take it off this device; other devices know nothing more.
+
+    It can be done again after it was interrupted, and goes on.
+
+    Raises:
+        RolledBack: the backend serves what it said is gone.
+        NotInLog: it says that the account ended, and does not prove it; the profile stays.
+        UnknownDevice: the account has ended before, or this device was taken out of it; the profile stays.
+        StaleChain: another device has changed the identity meanwhile.
+    """
+    try:
+        keyring, identity = await current(session, keyring)  # before anything is ended
+        gone = Closed(
+            profile.account,
+            profile.address,
+            shares=await end_shares(session),
+            connections=await _sweep(session, AskConnections(), ConnectionRow, "connection", RemoveConnection),
+            items=await _sweep(session, AskItems(), ItemRow, "item", RemoveItem),
+            invitations=await _cancel_invitations(session),
+            keys=await _sweep(session, AskKeys(), KeyRow, "key", RemoveKeypair),
+        )
+        signature = sign_closing(keyring.identity.sign, session.server.home, session.account, identity.head)
+        result = await session.send(CloseAccount(b64(identity.head), b64(signature)))
+    except UnknownDevice:  # the result of an earlier try may be lost, but a backend can say this of any account
+        raise UnknownDevice(NOT_KNOWN) from None
+    if result.status != "accepted":  # what is accepted has come with its receipt
+        raise NotInLog("The backend says that the account had ended, and shows no record of it.")
+    session.folder.forget()
+    return gone
+
+
+async def _cancel_invitations(session: Session) -> int:
+    """Those of one's own that are open still; somebody may answer one meanwhile."""
+    rows = (await session.ask_all(AskInvitations(), InvitationRow)).rows
+    own = [row.invitation for row in rows if not row.incoming and row.status in ("new", "expired")]
+    for invitation in own:
+        with suppress(InvitationClosed):
+            await session.send(CancelInvitation(invitation))
+    return len(own)
+
+
+async def _sweep(session: Session, ask: Ask, row: type[R], kind: str, command: Callable[[str], Command]) -> int:
+    """Send a command for each row of a view, until the view has none; how many there were.
+
+    `kind` is the field that holds a row's id.
+
+    Raises:
+        RolledBack: the backend serves again what it recorded as gone.
+        Busy: it goes on serving what, it says, was gone before.
+    """
+    seen: set[str] = set()
+    ended: set[str] = set()
+    idle = 0
+    while idle < MAX_IDLE:
+        found = await session.ask(replace(ask, limit=AT_A_TIME), row)
+        ids = [str(getattr(each, kind)) for each in found.rows]
+        if not ids:
+            return len(seen)
+        for id in ids:
+            if id in ended:
+                raise RolledBack(f"The backend serves {kind} {id}, which had ended.")
+        results = await session.send_all([(command(id), ()) for id in ids])
+        now = {id: result.position for id, result in zip(ids, results, strict=True) if result.status == "accepted"}
+        for id, position in now.items():
+            session.memory.ended(kind, id, position)
+        seen.update(ids)
+        ended.update(now)
+        idle = 0 if now else idle + 1
+    raise Busy(f"each {kind} was ended by somebody else, and is served still")

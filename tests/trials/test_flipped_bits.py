@@ -1,0 +1,391 @@
+"""S17: a bit flipped in anything that the home keeps: no agent shows another thing than was signed and sealed."""
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from privity.agent import accounts, connections, feed, invitations, items, keyring, shares
+from privity.agent.bus import Bus
+from privity.agent.connections import Broken
+from privity.agent.keyring import Keyring, check_identity, unwrap_identity, unwrap_kek
+from privity.agent.keys import stored_connection_key
+from privity.agent.log import check_receipt
+from privity.agent.profile import ProfileFolder, Waiting, secret_of
+from privity.agent.session import Session
+from privity.crypto import labels
+from privity.crypto.kdf import KdfParams, derive_unlock
+from privity.crypto.signing import SigningKey
+from privity.errors import ForgedRecord, NotInLog, PrivityError, RateLimited, Refusal
+from privity.messages.fields import SignedRecord
+from privity.messages.views import AccountRow
+from privity.testing.home import RunningHome
+from privity.testing.people import Person, connect, somebody
+from tests.trials.load import add_item, signer_of
+from tests.trials.test_hostile_input import line_of
+from tests.trials.test_oracles import answer_to
+
+Cell = tuple[str, str, int]
+"""Table, column, row."""
+
+SPOKEN = {
+    ("accounts", "address"): "whose address it is, nobody checks; one's own is known, another's is pinned",
+    ("feed", "*"): "the feed is the home's own words",
+    ("identity_records", "account"): "cuts a chain back, which is S11, and S19 at a first login",
+    ("invitations", "status"): "whether it is open, the home decides",
+    ("invitations", "email"): "whom the home mailed, as the home says",
+    ("invitations", "expires"): "shown beside the signed record, which counts",
+    ("invitations", "inviter_address"): "shown before the offer is asked for, whose record counts",
+    ("invitations", "inviter"): "likewise",
+    ("invitations", "connection"): "likewise; the connection itself is checked",
+    ("invitations", "acceptor"): "likewise",
+    ("invitations", "invitation"): "likewise",
+    ("invitations", "position"): "the order of pages",
+    ("shares", "created"): "the home's clock",
+    ("shares", "position"): "the order of pages",
+    ("connections", "peer_address"): "pinned; shown where the row is broken",
+    ("connections", "account"): "hides the connection, which is S12",
+    ("connections", "key"): "the id of one's own keypair: nothing opens with another one, whose public part is pinned",
+    ("connections", "peer_key"): "the id of theirs: the home and the other's agent refuse a share that names another",
+    ("invitations", "note"): "the digest of a note of one's own, which is bound where it is read",
+    ("invitations", "record"): "checked, with MAC and chain, by who accepts",
+}
+"""What only the home says, by table and column, and what it is worth: all else must be noticed, or change nothing."""
+
+TRIES = 3
+
+SKIPPED = {"progress"}
+"""The projector's own bookmark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """Two people and what they can look at."""
+
+    ann: Person
+    bob: Person
+    looks: dict[str, Callable[[], Awaitable[Any]]]
+    stack: AsyncExitStack
+    sessions: dict[str, tuple[Session, Keyring]]
+    lines: list[Bus]
+
+    async def open(self) -> None:
+        """Sessions of both, which all looks share."""
+        await self.stack.aclose()
+        self.sessions.clear()
+        for who in (self.ann, self.bob):
+            self.sessions[who.address] = await self.stack.enter_async_context(who.session())
+        self.lines[:] = [await self.stack.enter_async_context(await line_of(*signer_of(self.ann)))]
+
+
+async def told(home: RunningHome, tmp_path: Path) -> Kept:
+    """Ann shared an item with Bob, who claimed it; another invitation of hers is open."""
+    ann, bob = somebody("ann", tmp_path, home.url), somebody("bob", tmp_path, home.url)
+    await ann.register()
+    await bob.register()
+    await connect(ann, bob)
+    async with ann.session() as (session, hers):
+        item = await items.add(session, hers, "Passport", {"number": "X123"})
+        made = await shares.create(session, hers, item.item, bob.address)
+        open_ = await invitations.invite(session, hers, "carol@localhost")
+        key = (await connections.show(session, hers, made.connection)).key
+    async with bob.session() as (session, his):
+        await shares.show(session, his, made.share)
+        await connections.all_own(session, his)
+
+    sessions: dict[str, tuple[Session, Keyring]] = {}
+    lines: list[Bus] = []
+    home_id = signer_of(ann)[1].home
+    profile = ProfileFolder(ann.home).load()
+    unlocked = derive_unlock(ann.passphrase, secret_of(profile), profile.account, KdfParams())
+
+    async def keyring_served() -> Any:
+        """What a first login would take: KEK and identity."""
+        answer, sealed = await answer_to(lines[0], profile.account, unlocked.login, "login", "login", home_id)
+        if answer.status == "refused":
+            raise Refusal(answer.code or "")
+        row = json.loads(json.dumps(answer.rows[0]))
+        chain = accounts.verified(AccountRow(**row | {"chain": _records(row["chain"])}).chain, profile.account)
+        kek = unwrap_kek(unlocked.wrap, _named(sealed, row["kek"]), labels.PURPOSE_KEK, profile.account)
+        keys = unwrap_identity(kek, _named(sealed, row["identity"]), profile.account)
+        check_identity(keys, chain)
+        _named(sealed, row["kek_recovery"])
+        return kek, chain
+
+    def by(who: Person, act: Callable[[Session, Any], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+        return lambda: act(*sessions[who.address])
+
+    async with ann.session() as (session, _):
+        last = (await feed.past(session))[-1].position
+    looks: dict[str, Callable[[], Awaitable[Any]]] = {
+        "her account": by(ann, lambda s, _: accounts.show(s)),
+        "her items": by(ann, lambda s, k: items.all_own(s, k)),
+        "her key": by(ann, lambda s, k: stored_connection_key(s, k, key)),
+        "her connections": by(ann, lambda s, k: sound(connections.all_own(s, k))),
+        "her shares": by(ann, lambda s, k: sound(shares.all_of(s, k))),
+        "her invitations": by(ann, lambda s, _: invitations.find(s, open_.invitation)),
+        "her feed": by(ann, lambda s, _: beginning(feed.past(s), last)),
+        "her keyring": keyring_served,
+        "his connections": by(bob, lambda s, k: sound(connections.all_own(s, k))),
+        "his shares": by(bob, lambda s, k: sound(shares.all_of(s, k))),
+        "his item": by(bob, lambda s, k: shares.show(s, k, made.share)),
+    }
+    kept = Kept(ann, bob, looks, AsyncExitStack(), sessions, lines)
+    await kept.open()
+    return kept
+
+
+def _records(chain: list[Any]) -> tuple[Any, ...]:
+    return tuple(SignedRecord(each["record"], tuple(each["signatures"])) for each in chain)
+
+
+def _named(sealed: dict[str, bytes], name: str) -> bytes:
+    if name not in sealed:
+        raise Refusal("left out")
+    return sealed[name]
+
+
+async def beginning(found: Awaitable[list[Any]], last: int) -> list[Any]:
+    """The lines up to a position: what is read while the trial runs leaves lines of its own."""
+    return [each for each in await found if each.position <= last]
+
+
+async def sound(found: Awaitable[list[Any]]) -> list[Any]:
+    """The list, if nothing in it is broken."""
+    rows = await found
+    for each in rows:
+        if isinstance(each, Broken):
+            raise each.alarm
+    return rows
+
+
+async def seen(kept: Kept) -> dict[str, Any]:
+    """What everybody sees now; an error as itself."""
+    found: dict[str, Any] = {}
+    for name, look in kept.looks.items():
+        try:
+            found[name] = shown(await look())
+        except RateLimited:
+            raise
+        except PrivityError as error:
+            found[name] = error
+    return found
+
+
+def shown(value: Any) -> str:
+    """A value with all of its fields, also those that a repr hides, but for the row as it was served."""
+    if hasattr(value, "__dataclass_fields__"):
+        return str({name: shown(getattr(value, name)) for name in value.__dataclass_fields__ if name != "row"})
+    if isinstance(value, list | tuple):
+        return str([shown(each) for each in value])
+    if isinstance(value, SigningKey):
+        return str(value.seed)
+    return str(value)
+
+
+def flipped(value: Any) -> Any:
+    """The same with one bit turned, in the middle; a text stays a text."""
+    match value:
+        case bool() | int():
+            return int(value) ^ 1
+        case bytes() if value:
+            at = len(value) // 2
+            return value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :]
+        case str() if value:
+            at = len(value) // 2
+            return value[:at] + chr(ord(value[at]) ^ 1) + value[at + 1 :]
+    return value
+
+
+@contextmanager
+def with_a_flip(path: Path, table: str, column: str, row: int) -> Iterator[bool]:
+    """One cell of a database in use with one bit turned while the block runs; whether anything could be turned."""
+    before = _cell(path, table, column, row)
+    after = flipped(before)
+    if after == before or not _write(path, table, column, row, after):
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        assert _write(path, table, column, row, before)
+
+
+def _cell(path: Path, table: str, column: str, row: int) -> Any:
+    with sqlite3.connect(path, timeout=10) as db:
+        ((value,),) = db.execute(f'SELECT "{column}" FROM "{table}" WHERE rowid = ?', [row]).fetchall()
+    db.close()
+    return value
+
+
+def _write(path: Path, table: str, column: str, row: int, value: Any) -> bool:
+    db = sqlite3.connect(path, timeout=10)
+    try:
+        db.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', [value, row])
+        db.commit()
+    except sqlite3.IntegrityError:  # what must be unique would be there twice
+        return False
+    finally:
+        db.close()
+    return True
+
+
+def cells(path: Path) -> list[Cell]:
+    """Every cell of every table."""
+    db = sqlite3.connect(path, timeout=10)
+    found = []
+    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
+        columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")')]
+        for (row,) in db.execute(f'SELECT rowid FROM "{table}"').fetchall():
+            found += [(table, column, row) for column in columns]
+    db.close()
+    return [cell for cell in found if cell[0] not in SKIPPED]
+
+
+def spoken(table: str, column: str) -> bool:
+    return (table, column) in SPOKEN or (table, "*") in SPOKEN
+
+
+@pytest.fixture
+def unlocked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One Argon2id for each passphrase and secret instead of one for each session."""
+    monkeypatch.setattr(keyring, "derive_unlock", cache(derive_unlock))
+
+
+@pytest.mark.trial
+async def test_s17_a_flipped_bit_in_a_view_is_refused_or_changes_nothing(
+    own_backend: RunningHome, tmp_path: Path, unlocked_once: None
+) -> None:
+    kept = await told(own_backend, tmp_path)
+    before = await seen(kept)
+    assert not [each for each in before.values() if isinstance(each, PrivityError)], before
+    views = own_backend.data / "views.db"
+    noticed: set[tuple[str, str]] = set()
+    believed: dict[tuple[str, str], str] = {}
+    for table, column, row in cells(views):
+        with with_a_flip(views, table, column, row) as turned:
+            after = await seen(kept) if turned else before
+        for look, now in after.items():
+            if isinstance(now, PrivityError):
+                noticed.add((table, column))
+            elif now != before[look] and not spoken(table, column):
+                believed[table, column] = f"{look}: {now} for {before[look]}"
+    assert not believed, ", ".join(f"{'.'.join(place)}: {text[:120]}" for place, text in believed.items())
+    assert noticed >= {
+        ("connections", "offer"),
+        ("connections", "acceptance"),
+        ("connections", "note"),
+        ("connections", "peer_public"),
+        ("identity_records", "record"),
+        ("identity_records", "signatures"),
+        ("items", "content"),
+        ("items", "wrap"),
+        ("items", "version"),
+        ("keys", "public"),
+        ("keys", "private"),
+        ("shares", "manifest"),
+        ("shares", "signature"),
+        ("shares", "claim"),
+        ("shares", "owner_wrap"),
+        ("shares", "content"),
+    }
+    assert await seen(kept) == before
+    await kept.stack.aclose()
+
+
+@pytest.mark.trial
+async def test_s17_a_flipped_bit_in_any_sealed_object_is_refused(
+    own_backend: RunningHome, tmp_path: Path, unlocked_once: None
+) -> None:
+    """Running, and started again."""
+    kept = await told(own_backend, tmp_path)
+    before = await seen(kept)
+    store = own_backend.data / "store.db"
+    rows = [row for table, column, row in cells(store) if (table, column) == ("sealed", "data")]
+    quiet = []
+    for row in rows:
+        with with_a_flip(store, "sealed", "data", row) as turned:
+            assert turned
+            after = await seen(kept)
+        alarms = [name for name, now in after.items() if isinstance(now, PrivityError)]
+        assert {name: now for name, now in after.items() if name not in alarms} == {
+            name: now for name, now in before.items() if name not in alarms
+        }
+        if not alarms:
+            quiet.append(row)
+    # What nobody reads any more or yet: Bob's keys and keyring, notes that were replaced, the wrap that was claimed.
+    assert len(quiet) < len(rows) - 8
+    assert await seen(kept) == before
+
+    (held,) = rows_of(store, own_backend, "items", "content")
+    assert await asyncio.to_thread(own_backend.stop) == 0
+    with with_a_flip(store, "sealed", "data", held):
+        await asyncio.to_thread(own_backend.start)
+        await kept.open()
+        assert isinstance((await seen(kept))["her items"], PrivityError)
+        assert await asyncio.to_thread(own_backend.stop) == 0
+    await asyncio.to_thread(own_backend.start)
+    await kept.open()
+    assert await seen(kept) == before
+    await kept.stack.aclose()
+
+
+def rows_of(store: Path, home: RunningHome, table: str, column: str) -> list[int]:
+    """The rows of the sealed objects that a view's column names."""
+    views = sqlite3.connect(home.data / "views.db", timeout=10)
+    digests = [digest for (digest,) in views.execute(f'SELECT "{column}" FROM "{table}"')]
+    views.close()
+    db = sqlite3.connect(store, timeout=10)
+    found = [db.execute("SELECT rowid FROM sealed WHERE digest = ?", [each]).fetchone()[0] for each in digests]
+    db.close()
+    return found
+
+
+@pytest.mark.trial
+async def test_s17_a_flipped_bit_in_the_event_log_is_not_in_the_log(own_backend: RunningHome, tmp_path: Path) -> None:
+    """An event, and every hash over it: the receipt that comes with the recorded result does not hold any more."""
+    ann = somebody("ann", tmp_path, own_backend.url)
+    await ann.register()
+    signer, server = signer_of(ann)
+    commands = [add_item(signer) for _ in range(3)]
+    store = own_backend.data / "store.db"
+    async with await line_of(signer, server) as bus:
+
+        async def recorded(command: Waiting) -> str | None:
+            """The event in the result, sent once more; None where its receipt does not hold."""
+            result = await bus.send(command.subject, command.id, command.data)
+            assert result.status == "accepted"
+            try:
+                check_receipt(result, server)
+            except (NotInLog, ForgedRecord):
+                return None
+            return result.events[0].data
+
+        async def turns(command: Waiting, expected: str | None) -> bool:
+            """Whether the result becomes this one: that of an earlier time may still be under way."""
+            return any([await recorded(command) == expected for _ in range(TRIES)])
+
+        honest = [await recorded(each) for each in commands]
+        assert None not in honest
+        events = [row for table, column, row in cells(store) if (table, column) == ("stored_events", "state")]
+        for column in ("state", "topic"):
+            with with_a_flip(store, "stored_events", column, max(events)) as turned:
+                assert turned
+                assert await turns(commands[-1], None)
+                assert await turns(commands[0], honest[0])
+            assert await turns(commands[-1], honest[-1])
+        hashes = [cell for cell in cells(store) if cell[:2] == ("log_tiles", "hashes")]
+        assert hashes
+        for cell in hashes:
+            with with_a_flip(store, *cell) as turned:
+                assert turned
+                assert any([await turns(command, None) for command in commands]), cell
+        for command, data in zip(commands, honest, strict=True):
+            assert await turns(command, data)
