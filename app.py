@@ -7,14 +7,13 @@ import logging
 import socket
 import sys
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 import nats.js.errors
 import sqlalchemy as sa
-from faststream.nats import NatsBroker
 from nats.aio.client import Client
 
 from handlers import accounts, connections, enrolment, invitations, items, keys, mail, shares
@@ -25,10 +24,11 @@ from handlers.intake import Intake
 from handlers.registry import HANDLERS, Home
 from handlers.results import to_result
 from infra import hostile_bytes, operators
-from infra.bus import connect, keep_trying, next_server
+from infra.bus import connect
 from infra.credentials import device_jwt
 from infra.export import export_whole
 from infra.home import HOME_URL, HomeKeys, locked, open_keys, write_home_url
+from infra.line import open_line
 from infra.log import Log
 from infra.mail import to_folder, to_smtp
 from infra.mapping import to_positioned
@@ -50,7 +50,7 @@ from infra.settings import PRODUCTION_PEOPLE, Settings, embedded, from_environme
 from infra.store import EventStore, open_store
 from infra.streams import COMMANDS, EVENTS, declare_streams
 from infra.views_db import open_views
-from infra.watch import Subscriber, keep_hearing
+from infra.watch import Subscriber
 from privity.crypto.command import frame
 from privity.crypto.credentials import home_id
 from privity.encoding import b64
@@ -98,45 +98,40 @@ async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[lis
     """Intake, committer, relay, mail and enrolment; `alone` when no other process can serve the same intake."""
     kept = open_keys(settings.data)
     home = home_of(kept)
-    lost = _Lost()
-    bus = await connect(settings.backend(), name="privity-commands", on_closed=lost.closed)
-    broker = _broker(settings, "privity-intake", lost.closed)
-    store = await asyncio.to_thread(open_store, settings.store_url)
-    relay = Relay(store, bus)
-    committer = Committer(store, home, lambda: datetime.now(UTC), Log(store, kept.log, home.id))
-    intake = Intake(committer, bus, relay.wake)
-    people = People(kept.bus, settings.people, store.revoked)
-    refused = partial(_login_refused, bus)
-    enrolments = Enrolments(store, home.id, kept.nonce, partial(device_jwt, kept.bus), people, refused)
-    try:
-        await people.open(settings.system())
-        await declare_streams(bus.jetstream())
-        if alone:  # what a killed predecessor held comes again at once, and in order
-            with contextlib.suppress(nats.js.errors.NotFoundError):
-                await bus.jetstream().delete_consumer(COMMANDS, INTAKE)
-        heard: dict[str, tuple[str, Subscriber]] = {INTAKE: (COMMANDS, intake.subscribe(broker))}
-        send = to_smtp(settings.smtp_url) if settings.smtp_url else to_folder(settings.mail_folder)
-        heard[mail.DURABLE] = (EVENTS, mail.subscribe(broker, home, settings.mail_from, send, store))
-        heard[enrolment.DURABLE] = (EVENTS, enrolments.subscribe(broker))
-        intake.subscribe_reads(broker)
-        intake.start()
-        relaying = asyncio.create_task(relay.run(), name="relay")
-        await broker.start()
-        writing = asyncio.create_task(intake.ended(), name="writer")
-        watch = _watch(bus, heard)
+    async with open_line(settings.backend(), "commands") as line, _opened(settings) as store:
+        bus, broker = line.bus, line.broker
+        relay = Relay(store, bus)
+        committer = Committer(store, home, lambda: datetime.now(UTC), Log(store, kept.log, home.id))
+        intake = Intake(committer, bus, relay.wake)
+        people = People(kept.bus, settings.people, store.revoked)
+        refused = partial(_login_refused, bus)
+        enrolments = Enrolments(store, home.id, kept.nonce, partial(device_jwt, kept.bus), people, refused)
         try:
-            yield [relaying, writing, lost.task, *watch]
+            await people.open(settings.system())
+            await declare_streams(bus.jetstream())
+            if alone:  # what a killed predecessor held comes again at once, and in order
+                with contextlib.suppress(nats.js.errors.NotFoundError):
+                    await bus.jetstream().delete_consumer(COMMANDS, INTAKE)
+            heard: dict[str, tuple[str, Subscriber]] = {INTAKE: (COMMANDS, intake.subscribe(broker))}
+            send = to_smtp(settings.smtp_url) if settings.smtp_url else to_folder(settings.mail_folder)
+            heard[mail.DURABLE] = (EVENTS, mail.subscribe(broker, home, settings.mail_from, send, store))
+            heard[enrolment.DURABLE] = (EVENTS, enrolments.subscribe(broker))
+            intake.subscribe_reads(broker)
+            intake.start()
+            relaying = asyncio.create_task(relay.run(), name="relay")
+            await broker.start()
+            writing = asyncio.create_task(intake.ended(), name="writer")
+            watch = line.watch(heard)
+            try:
+                yield [relaying, writing, line.lost, *watch]
+            finally:
+                await cancel(*watch, writing)
+                for subscriber in broker.subscribers:
+                    await subscriber.stop()
+                await intake.stop()
+                await cancel(relaying)
         finally:
-            await cancel(*watch, writing)
-            for subscriber in broker.subscribers:
-                await subscriber.stop()
-            await intake.stop()
-            await cancel(relaying, lost.task)
-    finally:
-        await closed(broker.stop())
-        await closed(people.close())
-        await closed(bus.close())
-        store.close()
+            await closed(people.close())
 
 
 @contextlib.asynccontextmanager
@@ -144,41 +139,45 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
     """The projector, the live feed and the queries."""
     kept = open_keys(settings.data)
     home = home_of(kept)
-    lost = _Lost()
-    bus = await connect(settings.backend(), name="privity-projections", on_closed=lost.closed)
-    broker = _broker(settings, "privity-queries", lost.closed)
-    store = await asyncio.to_thread(open_store, settings.store_url)
-    engine = open_views(settings.views_url)
-    try:
-        await declare_streams(bus.jetstream())
-        live = Live(await asyncio.to_thread(Projector, engine), _after(store), bus.publish)
-        log_of_home = Log(store, kept.log, home.id)
-        queries = Queries(
-            engine,
-            live.announced,
-            home.id,
-            Nonces(kept.nonce),
-            lambda invitation: invitations.mail_token(home, invitation),
-            store.sealed,
-            lambda account, command: _recorded(store, log_of_home, account, command),
-            store.head,
-            Reads(lambda data: _record_read(bus, data)),
-            log_of_home,
-            first=await asyncio.to_thread(store.head),
-        )
-        heard: dict[str, tuple[str, Subscriber]] = {VIEWS: (EVENTS, live.subscribe(broker))}
-        queries.subscribe(broker)
-        following = asyncio.create_task(live.run(), name="projector")
-        await broker.start()
-        watch = _watch(bus, heard)
+    async with open_line(settings.backend(), "projections") as line, _opened(settings) as store:
+        bus, engine = line.bus, open_views(settings.views_url)
         try:
-            yield [following, lost.task, *watch]
+            await declare_streams(bus.jetstream())
+            live = Live(await asyncio.to_thread(Projector, engine), _after(store), bus.publish)
+            log_of_home = Log(store, kept.log, home.id)
+            queries = Queries(
+                engine,
+                live.announced,
+                home.id,
+                Nonces(kept.nonce),
+                lambda invitation: invitations.mail_token(home, invitation),
+                store.sealed,
+                lambda account, command: _recorded(store, log_of_home, account, command),
+                store.head,
+                Reads(lambda data: _record_read(bus, data)),
+                log_of_home,
+                first=await asyncio.to_thread(store.head),
+            )
+            heard: dict[str, tuple[str, Subscriber]] = {VIEWS: (EVENTS, live.subscribe(line.broker))}
+            queries.subscribe(line.broker)
+            following = asyncio.create_task(live.run(), name="projector")
+            await line.broker.start()
+            watch = line.watch(heard)
+            try:
+                yield [following, line.lost, *watch]
+            finally:
+                await cancel(*watch, following)
+                await closed(line.broker.stop())  # before the views that its subscribers read
         finally:
-            await cancel(*watch, following, lost.task)
+            engine.dispose()
+
+
+@contextlib.asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[EventStore]:
+    store = await asyncio.to_thread(open_store, settings.store_url)
+    try:
+        yield store
     finally:
-        await closed(broker.stop())
-        await closed(bus.close())
-        engine.dispose()
         store.close()
 
 
@@ -373,49 +372,6 @@ async def _keep(wait: Callable[[], Awaitable[int]], start: Callable[[], Awaitabl
             await start()
         except Unreachable as error:
             log.error("%s", error.message)
-
-
-def _watch(bus: Client, heard: Mapping[str, tuple[str, Subscriber]]) -> list[asyncio.Task[None]]:
-    jetstream = bus.jetstream()
-    return [
-        asyncio.create_task(keep_hearing(jetstream, subscriber, stream, durable), name=f"watch of {durable}")
-        for durable, (stream, subscriber) in heard.items()
-    ]
-
-
-class _Lost:
-    """Ends its task when a connection has ended for good: a role without one is to be started again."""
-
-    def __init__(self) -> None:
-        self._closed = asyncio.Event()
-        self.task = asyncio.create_task(self._wait(), name="bus connection")
-
-    async def closed(self) -> None:
-        """The connection has ended for good."""
-        self._closed.set()
-
-    async def _wait(self) -> None:
-        await self._closed.wait()
-
-
-def _broker(settings: Settings, name: str, on_closed: Callable[[], Awaitable[None]]) -> NatsBroker:
-    return NatsBroker(
-        settings.bus_url,
-        security=settings.backend().security(),
-        name=name,
-        apply_types=False,
-        logger=logging.getLogger("privity.faststream"),
-        log_level=logging.DEBUG,
-        max_reconnect_attempts=-1,
-        reconnect_to_server_handler=next_server,
-        ping_interval=10,
-        max_outstanding_pings=3,
-        connect_timeout=2,
-        drain_timeout=5,
-        graceful_timeout=5.0,
-        error_cb=keep_trying,
-        closed_cb=on_closed,
-    )
 
 
 def _after(store: EventStore) -> Callable[[int, int], Sequence[Positioned]]:

@@ -51,7 +51,7 @@ def parse_connection_string(text: str) -> ConnectionString:
     """
     try:
         parts = urlsplit(text.strip())
-        query = parse_qs(parts.query, strict_parsing=True)
+        query = parse_qs(parts.query, keep_blank_values=True, strict_parsing=True)
         log_public, tls = unb64(query["log"][0]), query.get("tls", ["off"])
         port = parts.port
     except (ValueError, KeyError):  # whose texts may hold the credential

@@ -1,6 +1,7 @@
 """The connection string: one line that comes back as it was written, and shows its credential nowhere else."""
 
 import traceback
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -19,9 +20,11 @@ HOSTS = st.from_regex(
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 
 
-@given(HOSTS, st.integers(1, 65535), NAMES, NAMES, st.binary(min_size=32, max_size=32))
-def test_it_comes_back_as_it_was_written(host: str, port: int, user: str, credential: str, log: bytes) -> None:
-    written = ConnectionString(host, port, user, credential, log)
+@given(HOSTS, st.integers(1, 65535), NAMES, NAMES, st.binary(min_size=32, max_size=32), st.booleans())
+def test_it_comes_back_as_it_was_written(
+    host: str, port: int, user: str, credential: str, log: bytes, tls: bool
+) -> None:
+    written = ConnectionString(host, port, user, credential, log, tls)
     assert "\n" not in written.text()
     assert parse_connection_string(f"  {written.text()}\n") == written
 
@@ -30,6 +33,18 @@ def test_it_reads_as_documented() -> None:
     assert HOME.text() == f"privity://person:CANARY@localhost:4222?log={b64(LOG)}"
     assert HOME.bus_url == "nats://localhost:4222"
     assert HOME.home == home_id(LOG)
+
+
+def test_n9_with_tls_it_says_so() -> None:
+    home = replace(HOME, tls=True)
+    assert home.text() == f"{HOME.text()}&tls=on"
+    assert home.bus_url == "tls://localhost:4222"
+
+
+@pytest.mark.parametrize("tls", ["On", "yes", "1", "", "on&tls=off"])
+def test_n9_a_typo_does_not_switch_tls_off(tls: str) -> None:
+    with pytest.raises(Malformed):
+        parse_connection_string(f"{HOME.text()}&tls={tls}")
 
 
 def test_an_ipv6_address_stands_in_brackets() -> None:

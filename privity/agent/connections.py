@@ -37,6 +37,8 @@ from privity.messages.connections import ConfirmConnection, NoteConnection
 from privity.messages.views import AskConnections, ConnectionRow
 
 NOTE = "note"
+Kept = tuple[ConnectionRow, "Note"]
+"""A connection's row and note as they are once the note is kept anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +181,8 @@ async def verify(session: Session, keyring: Keyring, id: str, number: str | None
     if number is not None and _digits(number) != _digits(connection.safety_number):
         raise KeyMismatch("The safety number is another one: somebody may stand between you.")
     note = replace(connection.note, verified=True, since=b64(connection.identity.head))
-    kept = await _keep(session, keyring, connection.row, note)
-    return replace(connection, verified=True, compromised=False, note=kept)
+    row, kept = await _keep(session, keyring, connection.row, note)
+    return replace(connection, verified=True, compromised=False, note=kept, row=row)
 
 
 async def remove(session: Session, keyring: Keyring, id: str) -> str:
@@ -215,11 +217,11 @@ async def _check(session: Session, keyring: Keyring, before: Before, row: Connec
     if connection_id(offer, acceptance) != row.connection:
         raise ForgedRecord("The backend served another connection's records.")
     if note.connection is None:
-        note = await _confirm(session, keyring, row, note)
+        row, note = await _confirm(session, keyring, row, note)
     elif note.connection != row.connection:
         raise KeyMismatch("The backend served another connection than the one that was pinned.")
     elif not row.inviter and row.confirmed and not note.confirmed:
-        note = await _confirmed(session, keyring, row, note)
+        row, note = await _confirmed(session, keyring, row, note)
     line = _pinned(before, row, note)
     records = read_invitation(offer), read_acceptance(acceptance)
     own, theirs = records if row.inviter else records[::-1]
@@ -249,7 +251,7 @@ async def _check(session: Session, keyring: Keyring, before: Before, row: Connec
     )
 
 
-async def _confirm(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> Note:
+async def _confirm(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> Kept:
     """The inviter's third step: check the acceptance with S, pin it, forget S, tell the other."""
     offer, acceptance = unb64(row.offer), unb64(row.acceptance)
     if not row.inviter or digest(offer) != note.offer:
@@ -272,10 +274,10 @@ async def _confirm(session: Session, keyring: Keyring, row: ConnectionRow, note:
     answer = b64(confirmation(secret, offer, acceptance)) if checked.verified else None
     await session.send(ConfirmConnection(row.connection, digest(acceptance), answer, digest(sealed)), sealed)
     session.memory.saw(NOTE, row.invitation, pinned.n)
-    return pinned
+    return replace(row, note=digest(sealed)), pinned
 
 
-async def _confirmed(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> Note:
+async def _confirmed(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> Kept:
     """The acceptor's last step: the inviter's answer must prove S wherever S was used."""
     if note.secret is not None:
         mac = unb64(row.confirmation_mac or "")
@@ -284,15 +286,15 @@ async def _confirmed(session: Session, keyring: Keyring, row: ConnectionRow, not
     try:
         return await _keep(session, keyring, row, known)
     except StaleVersion:  # another device of one's own keeps it just now
-        return known
+        return row, known
 
 
-async def _keep(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> Note:
+async def _keep(session: Session, keyring: Keyring, row: ConnectionRow, note: Note) -> Kept:
     kept = replace(note, n=note.n + 1)
     sealed = seal(keyring, kept, row.invitation)
     await session.send(NoteConnection(row.connection, row.note, digest(sealed)), sealed)
     session.memory.saw(NOTE, row.invitation, kept.n)
-    return kept
+    return replace(row, note=digest(sealed)), kept
 
 
 def _pinned(heads: Heads, row: ConnectionRow, note: Note) -> tuple[Identity, ...]:

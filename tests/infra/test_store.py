@@ -471,7 +471,8 @@ def test_a_locked_store_is_unavailable(tmp_path: Path) -> None:
         assert store.append(Batch([event("a")])) == [1]
 
 
-def test_a_locked_table_is_unavailable(postgres_url: str) -> None:
+def test_a_locked_table_is_unavailable(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.recorders.ATTEMPTS", 2)
     with closing(open_store(postgres_url, lock_timeout=1)) as store, psycopg.connect(postgres_url) as other:
         other.execute("LOCK TABLE stored_events IN EXCLUSIVE MODE")
         with pytest.raises(StoreUnavailable, match="lock timeout"):
@@ -526,7 +527,8 @@ def test_what_is_no_store_is_refused(url: str, reason: str) -> None:
     assert caught.value.__cause__ is None or "s3cret" not in str(caught.value.__cause__)
 
 
-def test_no_server_is_unavailable_in_bounded_time(tmp_path: Path) -> None:
+def test_no_server_is_unavailable_in_bounded_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("infra.recorders.CONNECT_TIMEOUT", 1)
     with pytest.raises(StoreUnavailable) as caught:
         open_store(f"postgresql://ann:s3cret@/db?host={tmp_path}")
     assert "s3cret" not in str(caught.value)
