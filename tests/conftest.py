@@ -1,11 +1,14 @@
 """The running backend that tests share, and people who have accounts there."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from privity.agent import accounts, keyring
+from privity.crypto.kdf import derive_unlock
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, connect, somebody
 from tests.postgres import postgres_server, postgres_url
@@ -17,6 +20,16 @@ settings.register_profile("privity", deadline=None, suppress_health_check=[Healt
 settings.load_profile("privity")
 
 MakePerson = Callable[[str], Awaitable[Person]]
+
+
+@pytest.fixture(autouse=True, scope="session")
+def unlocked_once() -> Iterator[None]:
+    """One Argon2id for each passphrase and secret instead of one for each session: it is a pure function, and slow."""
+    once = cache(derive_unlock)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keyring, "derive_unlock", once)
+        patch.setattr(accounts, "derive_unlock", once)
+        yield
 
 
 @pytest.fixture(scope="session")

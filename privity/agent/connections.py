@@ -91,7 +91,7 @@ class Connection:
     own_public: str
     compromised: bool
     note: Note = field(repr=False)
-    row: ConnectionRow = field(repr=False)
+    row: ConnectionRow = field(repr=False, compare=False)
 
     @property
     def identity(self) -> Identity:

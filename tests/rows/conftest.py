@@ -1,29 +1,16 @@
 """What the rows' tests begin with: people whose secret and recovery text are known, and a wire that is listened to."""
 
-from collections.abc import Awaitable, Callable, Iterator
-from functools import cache
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from privity.agent import accounts, keyring
 from privity.agent.accounts import NewAccount
-from privity.crypto.kdf import derive_unlock
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
 from tests.rows.watching import Wire
 
 Newcomer = tuple[Person, NewAccount]
-
-
-@pytest.fixture(autouse=True, scope="package")
-def unlocked_once() -> Iterator[None]:
-    """One Argon2id for each passphrase and secret instead of one for each session: it is a pure function, and slow."""
-    once = cache(derive_unlock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyring, "derive_unlock", once)
-        patch.setattr(accounts, "derive_unlock", once)
-        yield
 
 
 @pytest.fixture

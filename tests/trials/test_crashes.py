@@ -41,6 +41,8 @@ from tests.trials.load import (
     whole_story,
 )
 
+pytestmark = pytest.mark.trial
+
 VICTIMS = ("up", "projections", "nats-server", "all of them")
 MANY = 1500
 BATCH = 7

@@ -23,6 +23,8 @@ from tests.trials.load import add_item, backend_bus, signer_of
 from tests.trials.test_duplicates import line
 from tests.trials.test_hostile_input import line_of
 
+pytestmark = pytest.mark.trial
+
 FLOOD = 600
 ROUNDS = 12
 SOON = 3.0

@@ -28,6 +28,8 @@ from privity.messages.views import AskKeys, KeyRow
 from privity.testing.people import Person, connect
 from tests.trials.proxy import Proxy
 
+pytestmark = pytest.mark.trial
+
 SMALL_ORDER = (
     bytes(32),
     b"\1" + bytes(31),

@@ -28,6 +28,8 @@ from privity.messages.views import AskShares, ShareRow
 from privity.testing.people import Person
 from tests.rows.watching import lie, ran
 
+pytestmark = pytest.mark.trial
+
 Row = dict[str, Any]
 Chain = list[Row]
 Change = Callable[[Chain], None]

@@ -32,6 +32,8 @@ from privity.testing.home import RunningHome
 from privity.testing.people import Outcome, Person, connect, somebody
 from tests.rows.watching import lie, typed
 
+pytestmark = pytest.mark.trial
+
 Row = dict[str, Any]
 Change = Callable[[list[Row]], None]
 

@@ -31,6 +31,7 @@ from privity.errors import (
 from privity.messages.items import AddItem, RemoveItem
 from privity.testing.home import RunningHome
 from privity.testing.people import Outcome, Person, connect, somebody
+from tests.rows.watching import typed
 from tests.trials.proxy import BYTES, PARTS, Blobs, Proxy, Row
 
 NUMBERS = {"number": "X1"}
@@ -57,7 +58,7 @@ def log_key(backend: RunningHome) -> SigningKey:
 
 
 async def run(person: Person, *arguments: str) -> Outcome:
-    return await asyncio.to_thread(person.run, *arguments)
+    return await asyncio.to_thread(typed, person, *arguments)
 
 
 def without(item: str) -> Callable[[list[Row], Blobs], None]:

@@ -3,11 +3,15 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from privity.agent import feed, invitations, items, shares
 from privity.agent.profile import ProfileFolder
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
 from tests.trials.load import everything, store_of
+
+pytestmark = pytest.mark.trial
 
 
 async def test_bob_was_away_while_ann_invited_and_shared_and_finds_all_of_it(ann: Person, bob: Person) -> None:

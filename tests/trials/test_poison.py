@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,7 +21,6 @@ from privity.crypto.command import frame, unframe
 from privity.encoding import new_id
 from privity.messages import envelope
 from privity.messages.items import RemoveItem
-from privity.testing import home as home_
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
 from tests.conftest import MakePerson
@@ -49,10 +49,10 @@ def fault(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def faulty(tmp_path: Path, fault: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunningHome]:
+def faulty(tmp_path: Path, fault: Path) -> Iterator[RunningHome]:
     """A home in which the handler of AddItem trips over some items."""
-    monkeypatch.setattr(home_, "PRIVITY", (home_.PRIVITY[0], "-m", poisoned.__name__))
-    with RunningHome(tmp_path / "faulty-home", **{poisoned.FAULT: str(fault)}) as home:
+    program = (sys.executable, "-m", poisoned.__name__)
+    with RunningHome(tmp_path / "faulty-home", program, **{poisoned.FAULT: str(fault)}) as home:
         yield home
 
 

@@ -39,6 +39,8 @@ from tests.trials.load import (
 )
 from tests.trials.test_duplicates import line
 
+pytestmark = pytest.mark.trial
+
 EVENTS = 3000
 RESTARTS = 25
 MENDED = 20.0  # seconds in which the backend notices by itself what was deleted

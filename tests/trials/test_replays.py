@@ -40,6 +40,8 @@ from tests.trials.proxy import Blobs, Proxy, Row, Sent
 from tests.trials.test_duplicates import effects, line
 from tests.trials.test_hostile_input import line_of
 
+pytestmark = pytest.mark.trial
+
 
 async def test_s15_an_acceptance_that_is_sent_again_has_one_effect_and_brings_nothing_back(
     ann: Person, bob: Person, proxy: Proxy

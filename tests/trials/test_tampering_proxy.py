@@ -41,6 +41,8 @@ from privity.testing.people import Person, connect, somebody
 from tests.conftest import MakePerson
 from tests.trials.proxy import Blobs, Lie, Proxy, Row
 
+pytestmark = pytest.mark.trial
+
 Act = Callable[[Session, Keyring], Awaitable[Any]]
 ALARM = (IntegrityAlarm, Malformed)
 
