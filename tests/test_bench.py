@@ -73,6 +73,7 @@ def test_percentiles_are_in_milliseconds() -> None:
     assert (p50(seconds), p99(seconds)) == pytest.approx((50, 99))
 
 
+@pytest.mark.trial
 def test_what_trust_costs_is_measured_on_two_homes_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bare home takes commands whose signatures are zeros: what is compared is really with and without."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

@@ -111,6 +111,7 @@ async def test_the_main_flow_works_on_postgresql_with_the_roles_apart(
     assert operator.run("--json", "replay", "--verify", **production).json["ok"] is True
 
 
+@pytest.mark.trial
 async def test_n9_with_tls_the_roles_and_people_reach_each_other_and_plaintext_reaches_nobody(
     production_with_tls: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -18,6 +18,8 @@ from privity.testing.home import RunningHome
 from privity.testing.people import Outcome, Person, somebody
 from tests.trials.proxy import BYTES, PARTS, Blobs, Lie, Proxy, Row
 
+pytestmark = pytest.mark.trial
+
 
 @pytest.fixture
 async def far(ann: Person, proxy: Proxy) -> Person:

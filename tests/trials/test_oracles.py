@@ -31,6 +31,8 @@ from tests.trials.load import signer_of
 from tests.trials.proxy import Proxy
 from tests.trials.test_hostile_input import line_of
 
+pytestmark = pytest.mark.trial
+
 LOGIN = SigningKey.from_seed(b"l" * 32)
 
 

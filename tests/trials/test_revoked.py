@@ -19,6 +19,8 @@ from privity.testing.people import Person, connect, somebody
 from tests.conftest import MakePerson
 from tests.trials.proxy import BYTES, PARTS, Blobs, Proxy, Row
 
+pytestmark = pytest.mark.trial
+
 
 def served(proxy: Proxy, view: str) -> tuple[list[Row], Blobs]:
     """The newest answer of a view that had rows."""
