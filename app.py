@@ -98,7 +98,7 @@ async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[lis
     """Intake, committer, relay, mail and enrolment; `alone` when no other process can serve the same intake."""
     kept = open_keys(settings.data)
     home = home_of(kept)
-    async with open_line(settings.backend(), "commands") as line, _opened(settings) as store:
+    async with _opened(settings) as store, open_line(settings.backend(), "commands") as line:
         bus, broker = line.bus, line.broker
         relay = Relay(store, bus)
         committer = Committer(store, home, lambda: datetime.now(UTC), Log(store, kept.log, home.id))
@@ -139,37 +139,46 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
     """The projector, the live feed and the queries."""
     kept = open_keys(settings.data)
     home = home_of(kept)
-    async with open_line(settings.backend(), "projections") as line, _opened(settings) as store:
-        bus, engine = line.bus, open_views(settings.views_url)
+    async with (
+        _opened(settings) as store,
+        _viewed(settings) as engine,
+        open_line(settings.backend(), "projections") as line,
+    ):
+        bus = line.bus
+        await declare_streams(bus.jetstream())
+        live = Live(await asyncio.to_thread(Projector, engine), _after(store), bus.publish)
+        log_of_home = Log(store, kept.log, home.id)
+        queries = Queries(
+            engine,
+            live.announced,
+            home.id,
+            Nonces(kept.nonce),
+            lambda invitation: invitations.mail_token(home, invitation),
+            store.sealed,
+            lambda account, command: _recorded(store, log_of_home, account, command),
+            store.head,
+            Reads(lambda data: _record_read(bus, data)),
+            log_of_home,
+            first=await asyncio.to_thread(store.head),
+        )
+        heard: dict[str, tuple[str, Subscriber]] = {VIEWS: (EVENTS, live.subscribe(line.broker))}
+        queries.subscribe(line.broker)
+        following = asyncio.create_task(live.run(), name="projector")
+        await line.broker.start()
+        watch = line.watch(heard)
         try:
-            await declare_streams(bus.jetstream())
-            live = Live(await asyncio.to_thread(Projector, engine), _after(store), bus.publish)
-            log_of_home = Log(store, kept.log, home.id)
-            queries = Queries(
-                engine,
-                live.announced,
-                home.id,
-                Nonces(kept.nonce),
-                lambda invitation: invitations.mail_token(home, invitation),
-                store.sealed,
-                lambda account, command: _recorded(store, log_of_home, account, command),
-                store.head,
-                Reads(lambda data: _record_read(bus, data)),
-                log_of_home,
-                first=await asyncio.to_thread(store.head),
-            )
-            heard: dict[str, tuple[str, Subscriber]] = {VIEWS: (EVENTS, live.subscribe(line.broker))}
-            queries.subscribe(line.broker)
-            following = asyncio.create_task(live.run(), name="projector")
-            await line.broker.start()
-            watch = line.watch(heard)
-            try:
-                yield [following, line.lost, *watch]
-            finally:
-                await cancel(*watch, following)
-                await closed(line.broker.stop())  # before the views that its subscribers read
+            yield [following, line.lost, *watch]
         finally:
-            engine.dispose()
+            await cancel(*watch, following)
+
+
+@contextlib.asynccontextmanager
+async def _viewed(settings: Settings) -> AsyncIterator[sa.Engine]:
+    engine = open_views(settings.views_url)
+    try:
+        yield engine
+    finally:
+        engine.dispose()
 
 
 @contextlib.asynccontextmanager

@@ -63,25 +63,13 @@ def register(command: RegisterAccount, desk: Desk) -> list[Event]:
 @handles(ExtendIdentity, devices=coming_and_going)
 def extend_identity(command: ExtendIdentity, desk: Desk) -> list[Event]:
     """The record must follow the newest one and be signed by its key, or by the recovery key."""
-    return account.decide(
-        command,
-        desk.load(account.State, desk.by.account),
-        desk.by,
-        head=_extended(command, desk.by.account, desk.load),
-        recovered=by_recovery(to_signed(command.record)),
-    )
+    return _append(command, desk)
 
 
 @handles(RotateIdentity, devices=coming_and_going)
 def rotate_identity(command: RotateIdentity, desk: Desk) -> list[Event]:
     """As `extend_identity`; the new private parts come wrapped, and nobody here can look into them."""
-    return account.decide(
-        command,
-        desk.load(account.State, desk.by.account),
-        desk.by,
-        head=_extended(command, desk.by.account, desk.load),
-        recovered=by_recovery(to_signed(command.record)),
-    )
+    return _append(command, desk)
 
 
 @handles(RenameAccount)
@@ -169,6 +157,16 @@ def identity_of(account_id: str, load: Load) -> Identity:
 
 def _verified(chain: Sequence[SignedRecord]) -> IdentityHead:
     return to_head(verify_chain([to_signed(each) for each in chain]))
+
+
+def _append(command: ExtendIdentity | RotateIdentity, desk: Desk) -> list[Event]:
+    return account.decide(
+        command,
+        desk.load(account.State, desk.by.account),
+        desk.by,
+        head=_extended(command, desk.by.account, desk.load),
+        recovered=by_recovery(to_signed(command.record)),
+    )
 
 
 def _extended(command: ExtendIdentity | RotateIdentity, account_id: str, load: Load) -> IdentityHead:

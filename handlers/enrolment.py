@@ -192,14 +192,14 @@ class Enrolments:
 
     def _admit(self, request: EnrolDevice | EnrolLogin) -> str:
         """The user JWT for who has proven what the request claims."""
-        now = int(time.time())
+        now, state = int(time.time()), account_of(self._store, request.account)
         match request:
             case EnrolDevice(account=account, device=device):
-                self._check_device(request)
-                life = DEVICE_LIFE if account_of(self._store, account).head is not None else LOGIN_LIFE
+                self._check_device(request, state)
+                life = DEVICE_LIFE if state.head is not None else LOGIN_LIFE
                 issued = Issued(request.nkey, account, device, now + life)
             case EnrolLogin(account=account):
-                self._check_login(request)
+                self._check_login(request, state)
                 issued = Issued(request.nkey, account, "", now + LOGIN_LIFE)
         self._bucket(issued.account).take()
         holder = self._store.holder_of(issued.nkey)
@@ -211,7 +211,9 @@ class Enrolments:
             raise AlreadyExists("this device has another nkey")
         self._store.keep_issued([issued])
         # It may have left in between: then its revocation did not see this one, but this sees that it has left.
-        if issued.device and issued.device not in self._devices(request):
+        if isinstance(request, EnrolDevice) and issued.device not in _devices(
+            request, account_of(self._store, request.account)
+        ):
             self._store.keep_issued([_revoked(issued)])
             raise UnknownDevice
         return self._issue(issued.account, issued.nkey, issued.until)
@@ -222,8 +224,8 @@ class Enrolments:
             if each.device == issued.device and each.nkey != issued.nkey and each.until > time.time():
                 yield each
 
-    def _check_device(self, request: EnrolDevice) -> None:
-        public = self._devices(request).get(request.device)
+    def _check_device(self, request: EnrolDevice, state: account.State) -> None:
+        public = _devices(request, state).get(request.device)
         if public is None:
             raise UnknownDevice
         verify_device_enrolment(
@@ -237,20 +239,8 @@ class Enrolments:
             unb64(request.nonce or ""),
         )
 
-    def _devices(self, request: EnrolDevice | EnrolLogin) -> Mapping[str, str]:
-        """The devices of the account's newest record; of one that is not registered yet, those of the chain shown."""
-        state = account_of(self._store, request.account)
-        if state.head is not None:
-            return state.head.devices
-        if state.closed or not isinstance(request, EnrolDevice) or not request.chain:
-            return {}
-        identity = verify_chain([to_signed(each) for each in request.chain])
-        if identity.account != request.account:
-            raise UnknownDevice
-        return {device: b64(public) for device, public in identity.devices.items()}
-
-    def _check_login(self, request: EnrolLogin) -> None:
-        public = account_of(self._store, request.account).logins.get(request.purpose)
+    def _check_login(self, request: EnrolLogin, state: account.State) -> None:
+        public = state.logins.get(request.purpose)
         try:
             verify_login_enrolment(
                 unb64(public) if public else NOBODY,
@@ -325,6 +315,18 @@ def account_of(store: EventStore, id: str) -> account.State:
     for stored in store.read(stream_of("account", id)):
         account.evolve(state, to_positioned(stored).event)
     return state
+
+
+def _devices(request: EnrolDevice, state: account.State) -> Mapping[str, str]:
+    """The devices of the account's newest record; of one that is not registered yet, those of the chain shown."""
+    if state.head is not None:
+        return state.head.devices
+    if state.closed or not request.chain:
+        return {}
+    identity = verify_chain([to_signed(each) for each in request.chain])
+    if identity.account != request.account:
+        raise UnknownDevice
+    return {device: b64(public) for device, public in identity.devices.items()}
 
 
 def _revoked(issued: Issued) -> Issued:

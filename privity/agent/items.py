@@ -1,6 +1,7 @@
 """Items: what a person keeps, opened and sealed on this device."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from privity.agent.accounts import own, signed_chain
@@ -87,7 +88,7 @@ async def remove(session: Session, id: str) -> str:
     if result.events:
         session.memory.ended(KIND, row.item, result.position)
     else:  # another device was faster, says the backend
-        await _check_left_out(session, {row.item: Seen(KIND, row.item, "", row.version, row.content)}, Rows((), {}))
+        await _check_gone(session, [row.item])
     return row.item
 
 
@@ -131,8 +132,12 @@ async def _check_left_out(session: Session, before: dict[str, Seen], found: Rows
     served = {row.item for row in found.rows}
     missing = [seen.id for seen in before.values() if seen.id not in served and not seen.proven]
     if missing:
-        await learn(session)  # another device may have given it up just now
-    for id in missing:
+        await _check_gone(session, missing)
+
+
+async def _check_gone(session: Session, items: Sequence[str]) -> None:
+    await learn(session)  # another device may have given it up just now
+    for id in items:
         seen = session.memory.seen(KIND, id)
         if seen is not None and not seen.proven:
             await _check_removed(session, seen)
