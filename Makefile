@@ -39,10 +39,10 @@ demo: $(STAMP)
 	@$(BIN)/privity demo
 
 test: $(STAMP)
-	@$(BIN)/pytest -q
+	@$(BIN)/pytest -q -n 2 --dist loadfile
 
 trials: $(STAMP)
-	@$(BIN)/pytest -q -m trial
+	@$(BIN)/pytest -q -m trial -n 2 --dist loadfile
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet --output-format concise $(CODE) || { echo "error: not formatted; make format does it" >&2; exit 1; }
