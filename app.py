@@ -16,7 +16,20 @@ import nats.js.errors
 import sqlalchemy as sa
 from nats.aio.client import Client
 
-from handlers import accounts, connections, enrolment, invitations, items, keys, mail, shares
+from handlers import (
+    accounts,
+    connections,
+    delegations,
+    enrolment,
+    files,
+    groups,
+    invitations,
+    items,
+    keys,
+    mail,
+    pieces,
+    shares,
+)
 from handlers.committer import Committer
 from handlers.enrolment import Enrolments
 from handlers.intake import DURABLE as INTAKE
@@ -60,6 +73,7 @@ from privity.messages.enrolment import EnrolLogin
 from privity.messages.envelope import Result
 from privity.messages.reads import RECORD_SUBJECT, ReadRequest, read_request
 from privity.messages.recorded import Positioned
+from privity.plain import PlainFormatter
 from projections.live import DURABLE as VIEWS
 from projections.live import Live
 from projections.nonces import Nonces
@@ -73,7 +87,7 @@ log = logging.getLogger(__name__)
 # One consumer each is what keeps an account's order: these durables are not meant to be scaled out.
 warnings.filterwarnings("ignore", "The JetStream Push consumer with the `durable`", RuntimeWarning)
 
-CONTEXTS = (accounts, keys, invitations, connections, items, shares)
+CONTEXTS = (accounts, keys, invitations, connections, items, shares, pieces, groups, files, delegations)
 assert set(HANDLERS) == set(COMMAND_TYPES.values()), "a command has no handler"  # noqa: S101
 
 hostile_bytes.survive()
@@ -219,7 +233,9 @@ async def up(data: Path, port: int | None, tls: ServerTls | None = None, ca: str
 async def serve(role: str) -> None:
     """Run one role of a production backend until SIGTERM."""
     settings = from_environment()
-    logging.basicConfig(level=logging.INFO)
+    screen = logging.StreamHandler()
+    screen.setFormatter(PlainFormatter(logging.BASIC_FORMAT))
+    logging.basicConfig(level=logging.INFO, handlers=[screen])
     stopping = stop_on_signals()
     roles = {
         "commands": lambda: commands_role(settings, alone=False),

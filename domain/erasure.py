@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from privity.errors import AlreadyExists
 from privity.messages.base import Event
-from privity.messages.erasing import SealedErased
+from privity.messages.erasing import MAX_ERASED, SealedErased
 
 
 @dataclass(slots=True)
@@ -14,9 +14,11 @@ class State:
 
 
 def erase(id: str, digests: Iterable[str], accounts: Iterable[str], *, keeping: Collection[str] = ()) -> list[Event]:
-    """The event that lets go of sealed objects of `id`, each once, but not of those still in use; none if none is."""
+    """The events that let go of sealed objects of `id`, each once, but not of those still in use; none if none is."""
     gone = tuple(dict.fromkeys(digest for digest in digests if digest and digest not in keeping))
-    return [SealedErased(id, gone, tuple(dict.fromkeys(accounts)))] if gone else []
+    whose = tuple(dict.fromkeys(accounts))
+    parts = [gone[start : start + MAX_ERASED] for start in range(0, len(gone), MAX_ERASED)]
+    return [SealedErased(id, part, whose) for part in parts]
 
 
 def check_new(brought: Iterable[str], kept: Iterable[str]) -> None:

@@ -1,6 +1,6 @@
 """Items: adding, editing and giving up what a person keeps."""
 
-from domain import item
+from domain import file, item, share
 from handlers.registry import Desk, handles
 from privity.messages.base import Event
 from privity.messages.items import AddItem, EditItem, RemoveItem
@@ -9,7 +9,8 @@ from privity.messages.items import AddItem, EditItem, RemoveItem
 @handles(AddItem)
 def add_item(command: AddItem, desk: Desk) -> list[Event]:
     """A new item at version 1."""
-    return item.decide(command, desk.load(item.State, command.item), desk.by)
+    taken = bool(desk.load(share.State, command.item).owner)
+    return item.decide(command, desk.load(item.State, command.item), desk.by, taken=taken)
 
 
 @handles(EditItem)
@@ -20,5 +21,6 @@ def edit_item(command: EditItem, desk: Desk) -> list[Event]:
 
 @handles(RemoveItem)
 def remove_item(command: RemoveItem, desk: Desk) -> list[Event]:
-    """Gone; again is no change."""
-    return item.decide(command, desk.load(item.State, command.item), desk.by)
+    """Gone, with its files; again is no change."""
+    state, attached = desk.load(item.State, command.item), desk.load(file.State, command.item)
+    return item.decide(command, state, desk.by, files=attached.sealed_of(state.owner))

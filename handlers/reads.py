@@ -31,13 +31,13 @@ from privity.messages.reads import (
     ShareFetched,
     read_request,
 )
-from privity.messages.views import AskKeyring, AskShares, AskSpaces
+from privity.messages.views import AskFiles, AskKeyring, AskShares, AskSpaces
 
 ID_BYTES = 16
 PARTS = 3
 MAX_EVIDENCE = 8 * 1024
 """Bytes of a query or login that is kept for ever: who asks could pad it."""
-SHARE_VIEWS = (AskShares.view, AskSpaces.view)
+SHARE_VIEWS = (AskShares.view, AskSpaces.view, AskFiles.view)
 
 Verify = Callable[[bytes], None]
 """Raises BadLogin where the proof is not that of a public key."""
@@ -140,6 +140,10 @@ def decide_read(opened: OpenedRead, desk: Desk) -> list[Event]:
 def _check_asked(opened: OpenedRead, query: QueryEnvelope, id: str, state: share.State) -> None:
     """Nobody is said to have read what they did not ask for."""
     asked = query.params
+    if opened.view == AskFiles.view:
+        if asked.get("of") != id:
+            raise Malformed("the query does not ask for a file of this share")
+        return
     named = id if opened.view == AskShares.view else state.space
     elsewhere = asked.get("connection") not in (None, state.connection)
     if not named.startswith(str(asked.get("id") or "")) or asked.get("direction") == "outgoing" or elsewhere:

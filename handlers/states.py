@@ -10,27 +10,58 @@ from infra.store import EventStore, Stored
 from privity.crypto.sharing import line_id
 from privity.messages.base import Command, Event, stream_of
 from privity.messages.connections import ConfirmConnection, NoteConnection, RemoveConnection
+from privity.messages.delegations import DropItem, KeepItem
+from privity.messages.files import AttachFile, DetachFile
+from privity.messages.groups import AdvanceGroup, ClaimGroup, LeaveGroup, PostToGroup, StageGroup, WithdrawPost
 from privity.messages.invitations import CancelInvitation, DeclineInvitation
-from privity.messages.items import EditItem, RemoveItem
+from privity.messages.items import AddItem, EditItem, RemoveItem
 from privity.messages.keys import RemoveKeypair
-from privity.messages.shares import CreateShare, RemoveShare
+from privity.messages.pieces import (
+    ApproveRequest,
+    DeclineRequest,
+    RegrantPiece,
+    ReleaseReader,
+    RemovePiece,
+    RequestPiece,
+    SetPiece,
+    SetRules,
+    WithdrawRequest,
+)
+from privity.messages.shares import CreateShare, RemoveShare, ReviseShare
 
 S = TypeVar("S")
 
 CACHED_STREAMS = 20_000
 ERASING = (
+    StageGroup,
+    AdvanceGroup,
+    ClaimGroup,
+    LeaveGroup,
+    PostToGroup,
+    WithdrawPost,
     EditItem,
     RemoveItem,
+    KeepItem,
+    DropItem,
     RemoveShare,
+    ReviseShare,
     RemoveKeypair,
     CancelInvitation,
     DeclineInvitation,
     ConfirmConnection,
     NoteConnection,
     RemoveConnection,
+    SetPiece,
+    RegrantPiece,
+    ReleaseReader,
+    RemovePiece,
+    RequestPiece,
+    ApproveRequest,
+    DeclineRequest,
+    WithdrawRequest,
 )
 """The commands that let go of sealed objects of the one thing that they name."""
-NAMED = ("item", "share", "space", "key", "invitation", "connection")
+NAMED = ("item", "share", "space", "key", "invitation", "connection", "piece", "request", "group", "post")
 """The kinds of aggregates that commands name, each in a field called like the kind."""
 
 
@@ -104,6 +135,17 @@ def likely_read(account: str, command: Command) -> Iterator[str]:
     yield stream_of("account", account)
     if isinstance(command, CreateShare):
         yield stream_of("line", line_id(command.connection, account))
+        yield stream_of("item", command.share)
+    if isinstance(command, AddItem | KeepItem | DropItem):
+        yield stream_of("share", command.item)
+    if isinstance(command, AttachFile | DetachFile):
+        yield from (stream_of(kind, command.of) for kind in ("files", "item", "share", "erasure"))
+    if isinstance(command, RemoveItem | RemoveShare):
+        yield stream_of("files", command.item if isinstance(command, RemoveItem) else command.share)
+    if isinstance(command, SetRules):
+        yield from (stream_of(kind, account) for kind in ("rules", "erasure"))
+    if isinstance(command, KeepItem | DropItem):
+        yield stream_of("vault", command.principal)
     for kind in NAMED:
         id = getattr(command, kind, None)
         if id is not None:

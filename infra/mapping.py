@@ -14,10 +14,20 @@ from privity.messages.recorded import Meta, Positioned, read_recorded, write_rec
 
 Upcaster = Callable[[dict[str, JsonValue]], dict[str, JsonValue]]
 
-VERSIONS: dict[str, int] = dict.fromkeys(EVENTS, 1)
+VERSIONS: dict[str, int] = dict.fromkeys(EVENTS, 1) | {"share-created": 2}
 """The version that is written today, for each event name."""
 
-UPCASTERS: dict[str, Upcaster] = {}
+UNCONDITIONAL: dict[str, JsonValue] = {
+    "expires": None,
+    "terms": None,
+    "terms_hash": None,
+    "reshare": 0,
+    "keep": False,
+    "source": None,
+}
+"""What shares were before they had conditions."""
+
+UPCASTERS: dict[str, Upcaster] = {"share-created.v1": lambda fields: fields | UNCONDITIONAL}
 """From a stored name, e.g. `share-created.v1`, to the fields of the next version."""
 
 

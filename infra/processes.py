@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from privity.errors import AlreadyRunning, Unreachable
+from privity.plain import PlainFormatter
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +40,9 @@ def log_to(path: Path) -> None:
     file = logging.handlers.RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=LOG_FILES)
     screen = logging.StreamHandler()
     screen.setLevel(logging.WARNING)
-    layout = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-    logging.basicConfig(level=logging.INFO, handlers=[file, screen], format=layout, force=True)
+    for handler in (file, screen):
+        handler.setFormatter(PlainFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[file, screen], force=True)
 
 
 class Child:

@@ -47,6 +47,11 @@ def unb32(text: str) -> bytes:
         raise Malformed("not base32") from error
 
 
+def printable(text: str) -> str:
+    """The text without what steers a terminal, turns the writing round or cannot be written: U+FFFD stands there."""
+    return "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+
+
 def lp(*parts: bytes) -> bytes:
     """Each part behind its length in four bytes, big-endian: no two lists of parts give the same bytes."""
     return b"".join(len(part).to_bytes(4, "big") + part for part in parts)

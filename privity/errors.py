@@ -106,6 +106,14 @@ class ChainFull(Refusal):
     """This account's identity chain is as long as it may become."""
 
 
+class TooManyFiles(Refusal):
+    """An item or a share has 16 files at most."""
+
+
+class FileMissing(NotFound):
+    """The home has no such file: its owner has not brought it yet, or the home leaves it out."""
+
+
 class StaleVersion(Refusal):
     """There is a newer version; read it first."""
 
@@ -152,6 +160,66 @@ class NotConnected(Refusal):
 
 class Unverified(Refusal):
     """The connection is not verified; compare the safety number, or say that you consent."""
+
+
+class ShareExpired(Refusal):
+    """The share is past its time; its sender can give it more."""
+
+
+class PastDate(Refusal):
+    """That time has passed already."""
+
+
+class TermsNotAccepted(Refusal):
+    """The share has terms, which are to be accepted before it can be read."""
+
+
+class WrongTerms(Refusal):
+    """The share has other terms than those."""
+
+
+class ReshareNotPermitted(Refusal):
+    """The sender has not permitted to share this on, or not so far."""
+
+
+class KeepNotPermitted(Refusal):
+    """The sender has not permitted to keep a copy of this."""
+
+
+class TooManyReaders(Refusal):
+    """The piece has as many readers as it may have."""
+
+
+class RequestNotOpen(Refusal):
+    """The request is not open: it was answered, withdrawn, or replaced by a newer one."""
+
+
+class RoleNotEnough(Refusal):
+    """The role that you have does not permit this."""
+
+
+class GroupMoved(StaleVersion):
+    """The group went on while it was read; read it again."""
+
+
+class LastAdmin(Refusal):
+    """A group needs an admin; make somebody else one first."""
+
+
+class NotDelegated(Refusal):
+    """This person has not made you a delegate, or not any more."""
+
+
+class DelegationExpired(Refusal):
+    """The delegation is past its time."""
+
+
+class TooManyDelegates(Refusal):
+    """There are as many delegates as there may be, or they changed too often."""
+
+
+class TooManyWaiting(Refusal):
+    """As many commands as may do so wait on this device to be sent."""
 
 
 class Busy(Refusal):
@@ -210,6 +278,14 @@ class DoesNotOpen(IntegrityAlarm):
 
 class ForgedRecord(IntegrityAlarm):
     """A signed record does not verify."""
+
+
+class WrongAnswer(IntegrityAlarm):
+    """The answer was not made with the challenge that was sent."""
+
+
+class BeyondPermission(IntegrityAlarm):
+    """Something was shared on beyond what its owner permitted."""
 
 
 class KeyMismatch(IntegrityAlarm):

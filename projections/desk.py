@@ -46,12 +46,16 @@ class Desk:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[R]):
-    """Rows, the digests of the sealed objects that each row needs, and each row's cursor (0 where there is no more)."""
+    """Rows, the digests of the sealed objects that each row needs, and each row's cursor (0 where there is no more).
+
+    `given`: for each row the share by which the asker is given the objects, where a row does not say it; else empty.
+    """
 
     rows: tuple[R, ...]
     sealed: tuple[tuple[str, ...], ...]
     cursors: tuple[int, ...] = ()
     more: bool = False
+    given: tuple[str, ...] = ()
 
 
 View = Callable[[Any, Desk], Page[Any]]

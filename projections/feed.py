@@ -22,8 +22,25 @@ from privity.messages.connections import (
     ConnectionNoted,
     ConnectionRemoved,
 )
+from privity.messages.delegations import (
+    DelegationClaimed,
+    DelegationGranted,
+    DelegationRemoved,
+    ItemDropped,
+    ItemKept,
+)
 from privity.messages.envelope import FeedEntry
 from privity.messages.erasing import SealedErased
+from privity.messages.files import FileAttached, FileDetached
+from privity.messages.groups import (
+    GroupAdvanced,
+    GroupClaimed,
+    GroupKeyed,
+    GroupLeft,
+    GroupPosted,
+    GroupStaged,
+    GroupWithdrawn,
+)
 from privity.messages.invitations import (
     ConnectionInvited,
     InvitationAccepted,
@@ -32,9 +49,21 @@ from privity.messages.invitations import (
 )
 from privity.messages.items import ItemAdded, ItemEdited, ItemRemoved
 from privity.messages.keys import KeypairRemoved, KeypairStored, PublicKeyPublished
+from privity.messages.pieces import (
+    PieceGranted,
+    PieceReleased,
+    PieceRemoved,
+    PieceRequested,
+    PieceSet,
+    PieceStored,
+    RequestApproved,
+    RequestClosed,
+    RequestDeclined,
+    RulesSet,
+)
 from privity.messages.reads import KeyringFetched, KeyringRefused, ShareFetched
 from privity.messages.recorded import Positioned
-from privity.messages.shares import ShareClaimed, ShareCreated, ShareRemoved
+from privity.messages.shares import ShareClaimed, ShareCreated, ShareRemoved, ShareRevised, TermsAccepted
 from privity.messages.views import AskFeed
 from projections.changes import Change, Value, instant
 from projections.desk import Desk, Page, page, view
@@ -46,7 +75,24 @@ _of = feed_heads.c.account == sa.bindparam("of")
 MOVE_HEAD = feed_heads.update().where(_of).values({name: sa.bindparam(name) for name in ("seq", "link")})
 NO_LINE = (0, "")
 """Number and link of the line before the first."""
-REFS = ("invitation", "connection", "item", "share", "space", "key", "purpose")
+REFS = (
+    "invitation",
+    "connection",
+    "item",
+    "of",
+    "file",
+    "share",
+    "space",
+    "key",
+    "purpose",
+    "principal",
+    "delegation",
+    "piece",
+    "piece_name",
+    "request",
+    "group",
+    "post",
+)
 NAMED = {type_: tuple(name for name in REFS if name in type_.__dataclass_fields__) for type_ in EVENTS.values()}
 """Which of these an event has."""
 
@@ -62,6 +108,14 @@ def audience(event: Event) -> tuple[str, ...]:
             return (one,)
         case ItemAdded(owner=one) | ItemEdited(owner=one) | ItemRemoved(owner=one):
             return (one,)
+        case ItemKept(principal=one, by=other) | ItemDropped(principal=one, by=other):
+            return (one, other)
+        case DelegationClaimed(principal=one, by=other):
+            return (one, other)
+        case DelegationGranted() | DelegationRemoved():
+            return (event.principal, event.delegate, *event.accounts)
+        case FileAttached(owner=one, recipient=whom) | FileDetached(owner=one, recipient=whom):
+            return (one,) if whom is None else (one, whom)
         case ConnectionInvited(inviter=one) | InvitationCancelled(inviter=one) | ConnectionNoted(by=one):
             return (one,)
         case InvitationAccepted(inviter=one, by=other) | InvitationDeclined(inviter=one, by=other):
@@ -72,11 +126,31 @@ def audience(event: Event) -> tuple[str, ...]:
             return (one, other)
         case ShareCreated(owner=one, recipient=other) | ShareRemoved(owner=one, recipient=other):
             return (one, other)
+        case ShareRevised(owner=one, recipient=other) | TermsAccepted(owner=one, recipient=other):
+            return (one, other)
         case ShareClaimed(owner=one, recipient=other):
             return (one, other)
+        case GroupStaged(by=one) | GroupWithdrawn(by=one) | GroupPosted(author=one) | GroupClaimed(account=one):
+            return (one,)
+        case GroupAdvanced(by=one, dropped=dropped):
+            return (one, *dropped)
+        case GroupKeyed(members=members):
+            return tuple(members)
+        case GroupLeft(account=one, told=told):
+            return (one, *told)
         case SealedErased(accounts=accounts):
             return accounts
         case ShareFetched(owner=one, reader=other):
+            return (one, other)
+        case PieceSet(owner=one) | PieceRemoved(owner=one) | RulesSet(account=one):
+            return (one,)
+        case PieceGranted(owner=one, reader=other) | PieceStored(owner=one, reader=other):
+            return (one, other)
+        case PieceReleased(owner=one, reader=other) | PieceRequested(owner=one, asker=other):
+            return (one, other)
+        case RequestApproved(owner=one, asker=other) | RequestDeclined(owner=one, asker=other):
+            return (one, other)
+        case RequestClosed(owner=one, asker=other):
             return (one, other)
         case KeyringFetched(account=one) | KeyringRefused(account=one):
             return (one,)
@@ -89,8 +163,12 @@ def entry(happened: Positioned) -> FeedEntry:
     refs = {name: value for name in NAMED[type(event)] if isinstance(value := getattr(event, name), str)}
     if isinstance(event, SealedErased):
         refs = {"id": event.id, "digests": " ".join(event.digests)}
-    if isinstance(event, ItemAdded | ItemEdited):
+    if isinstance(event, ItemAdded | ItemEdited | ItemKept):
         refs["version"] = str(getattr(event, "version", 1))
+    if isinstance(event, PieceSet | PieceRemoved | RulesSet):
+        refs["version"] = str(event.version)
+    if isinstance(event, PieceGranted | PieceReleased):
+        refs |= {"reader": event.reader, "generation": str(event.generation)}
     return FeedEntry(happened.position, event.name, happened.meta.at, happened.meta.actor, refs)
 
 

@@ -9,7 +9,19 @@ import sqlalchemy as sa
 
 from privity.encoding import digest
 from privity.messages.recorded import Positioned
-from projections import accounts, connections, feed, invitations, items, keys, shares
+from projections import (
+    accounts,
+    connections,
+    delegations,
+    feed,
+    files,
+    groups,
+    invitations,
+    items,
+    keys,
+    pieces,
+    shares,
+)
 from projections.changes import Change, execute
 from projections.tables import metadata, progress
 
@@ -17,7 +29,21 @@ log = logging.getLogger(__name__)
 
 Apply = Callable[[Positioned], Iterator[Change]]
 
-VIEWS: tuple[Apply, ...] = tuple(view.apply for view in (accounts, keys, invitations, connections, items, shares))
+VIEWS: tuple[Apply, ...] = tuple(
+    view.apply
+    for view in (
+        accounts,
+        keys,
+        invitations,
+        connections,
+        delegations,
+        items,
+        files,
+        shares,
+        pieces,
+        groups,
+    )
+)
 FOLD = 2
 """To be raised when the same events fold to other rows; that the tables are others is noticed without it."""
 PAGE = 500

@@ -33,7 +33,19 @@ from privity.messages import envelope
 from privity.messages.catalog import explain
 from privity.messages.envelope import Answer, QueryEnvelope, Result
 from privity.messages.views import ASKS, Ask, AskKeyring, AskResult
-from projections import accounts, connections, feed, invitations, items, keys, shares
+from projections import (
+    accounts,
+    connections,
+    delegations,
+    feed,
+    files,
+    groups,
+    invitations,
+    items,
+    keys,
+    pieces,
+    shares,
+)
 from projections import log as log_views
 from projections.desk import VIEWS, Desk, Log, Page
 from projections.live import Announced
@@ -42,7 +54,20 @@ from projections.reads import Asked, Reads, released
 
 log = logging.getLogger(__name__)
 
-REGISTERED = (accounts, keys, invitations, connections, items, shares, feed, log_views)
+REGISTERED = (
+    accounts,
+    keys,
+    invitations,
+    connections,
+    delegations,
+    items,
+    shares,
+    feed,
+    log_views,
+    pieces,
+    groups,
+    files,
+)
 WORKERS = 256
 """Queries heard at a time; most of them wait for a position, and few threads do the reading."""
 MAX_QUERY = 64 * 1024
@@ -232,12 +257,12 @@ class Queries:
                 next=str(page.cursors[len(rows) - 1]) if more and rows else None,
             ),
             blobs,
-            self._released(account, page.rows[: len(rows)]),
+            self._released(account, page, len(rows)),
         )
 
-    def _released(self, account: str, rows: Sequence[object]) -> list[str]:
+    def _released(self, account: str, page: Page[object], sent: int) -> list[str]:
         with self._engine.connect() as db:
-            return released(account, rows, db)
+            return released(account, page, sent, db)
 
     def _page(self, account: str, ask: Ask, nonce: str | None, *, admitted: bool) -> Page[object]:
         """The view's page; `admitted`: this very query has used its nonce already."""

@@ -14,6 +14,7 @@ from privity.crypto.command import frame
 from privity.errors import Busy, Refusal
 from privity.messages.reads import ReadReply, ReadRequest, read_reply, read_request
 from privity.messages.views import ShareRow, SpaceRow
+from projections.desk import Page
 from projections.tables import shares
 
 REMEMBERED = 100_000
@@ -98,9 +99,15 @@ class Reads:
         return reply.at_hour
 
 
-def released(account: str, rows: Sequence[object], db: sa.Connection) -> list[str]:
-    """The shares of which these rows release sealed objects to their recipient."""
-    found = [row.share for row in rows if isinstance(row, ShareRow) and row.recipient == account]
+def released(account: str, page: Page[object], sent: int, db: sa.Connection) -> list[str]:
+    """The shares of which so many rows, with the objects that go along, release something sealed to the recipient."""
+    rows = page.rows[:sent]
+    found = [
+        row.share
+        for row, objects in zip(rows, page.sealed[:sent], strict=True)
+        if isinstance(row, ShareRow) and row.recipient == account and row.content in objects
+    ]
+    found += [share for share in dict.fromkeys(page.given[:sent]) if share]
     spaces = [row.space for row in rows if isinstance(row, SpaceRow) and row.owner != account and row.wrap is not None]
     if spaces:
         behind = list(db.execute(sa.select(shares.c.share).where(shares.c.space.in_(spaces))).scalars())

@@ -10,7 +10,14 @@ from privity.crypto.sharing import read_manifest
 from privity.encoding import unb64
 from privity.messages.connections import ConnectionRemoved
 from privity.messages.recorded import Positioned
-from privity.messages.shares import EncryptionSpaceOpened, ShareClaimed, ShareCreated, ShareRemoved
+from privity.messages.shares import (
+    EncryptionSpaceOpened,
+    ShareClaimed,
+    ShareCreated,
+    ShareRemoved,
+    ShareRevised,
+    TermsAccepted,
+)
 from privity.messages.views import AskLine, AskShares, AskSpaces, LineRow, ShareRow, SpaceRow
 from projections.changes import Change, instant
 from projections.desk import Desk, Page, page, view
@@ -25,6 +32,11 @@ REWRAP = (
     .where(space_members.c.space == sa.bindparam("of"), space_members.c.account == sa.bindparam("member"))
     .values(wrap=sa.bindparam("claim"))
 )
+ACCEPT = (
+    shares.update()
+    .where(shares.c.share == sa.bindparam("of"))
+    .values(accepted=sa.bindparam("signed"), accepted_hash=sa.bindparam("hash"))
+)
 DELETE = shares.delete().where(shares.c.share == sa.bindparam("of"))
 DELETE_SPACE = spaces.delete().where(spaces.c.space == sa.bindparam("of"))
 DELETE_MEMBERS = space_members.delete().where(space_members.c.space == sa.bindparam("of"))
@@ -35,19 +47,23 @@ END_LINES = lines.update().where(lines.c.connection == sa.bindparam("of"), _stan
 END_ALL = {
     table: table.delete().where(table.c.connection == sa.bindparam("of")) for table in (shares, spaces, space_members)
 }
-COPIED = (
-    "share",
-    "space",
-    "connection",
-    "owner",
-    "recipient",
-    "item",
+ABOUT = ("share", "space", "connection", "owner", "recipient", "item", "source")
+BROUGHT = (
     "version",
     "manifest",
     "signature",
     "content",
     "owner_wrap",
     "recipient_wrap",
+    "terms",
+    "terms_hash",
+    "reshare",
+    "keep",
+)
+REVISE = (
+    shares.update()
+    .where(shares.c.share == sa.bindparam("of"))
+    .values({name: sa.bindparam(name) for name in (*BROUGHT, "generation", "expires", "claim", "revised")})
 )
 
 
@@ -61,10 +77,17 @@ def apply(happened: Positioned) -> Iterator[Change]:
                 values = {"space": space, "account": member, "connection": connection, "wrap": wrap}
                 yield Change(space_members, INSERT_MEMBER, values)
         case ShareCreated() as event:
-            row = {name: getattr(event, name) for name in COPIED}
-            rest = {"created": instant(happened.meta.at), "claim": None, "position": happened.position}
-            yield Change(shares, INSERT, row | rest)
+            row = {name: getattr(event, name) for name in ABOUT} | _brought(happened.position, event, 1)
+            rest = {"created": instant(happened.meta.at), "accepted": None, "accepted_hash": None}
+            yield Change(shares, INSERT, row | rest | {"position": happened.position})
             yield from _line(happened.position, event)
+        case ShareRevised(share=share, space=space) as event:
+            yield Change(shares, REVISE, _brought(happened.position, event, event.generation) | {"of": share})
+            for member, wrap in ((event.owner, event.owner_wrap), (event.recipient, event.recipient_wrap)):
+                yield Change(space_members, REWRAP, {"of": space, "member": member, "claim": wrap})
+            yield from _line(happened.position, event)
+        case TermsAccepted(share=share, terms_hash=accepted, signature=signature):
+            yield Change(shares, ACCEPT, {"of": share, "signed": signature, "hash": accepted})
         case ShareClaimed(share=share, space=space, recipient=recipient, wrap=wrap):
             yield Change(shares, CLAIM, {"of": share, "claim": wrap})
             yield Change(space_members, REWRAP, {"of": space, "member": recipient, "claim": wrap})
@@ -79,7 +102,14 @@ def apply(happened: Positioned) -> Iterator[Change]:
                 yield Change(table, statement, {"of": connection})
 
 
-def _line(position: int, event: ShareCreated) -> Iterator[Change]:
+def _brought(position: int, event: ShareCreated | ShareRevised, generation: int) -> dict[str, object]:
+    """What a generation brings; it is to be claimed anew."""
+    row = {name: getattr(event, name) for name in BROUGHT}
+    expires = instant(event.expires) if event.expires is not None else None
+    return row | {"generation": generation, "expires": expires, "claim": None, "revised": position}
+
+
+def _line(position: int, event: ShareCreated | ShareRevised) -> Iterator[Change]:
     """The share in its sender's line; one of Privity 0.1 stands in none."""
     n = read_manifest(unb64(event.manifest)).n
     if n:
@@ -107,27 +137,59 @@ def both_ways(ask: AskShares, desk: Desk) -> Page[ShareRow]:
     if ask.connection is not None:
         select = select.where(shares.c.connection == ask.connection)
     rows, more = page(ask, desk, select, shares.c.position)
-    found = tuple(_row(row, desk) for row in rows)
-    sealed = tuple((row.content, row.wrap) if row.wrap else (row.content,) for row in found)
-    return Page(found, sealed, tuple(row["position"] for row in rows), more)
+    return Page(
+        tuple(_row(row, desk) for row in rows),
+        tuple(() if ask.bare else _sealed(row, desk) for row in rows),
+        tuple(row["position"] for row in rows),
+        more,
+    )
 
 
 def _row(row: Mapping[Any, Any], desk: Desk) -> ShareRow:
-    claimed = row["claim"] is not None
+    names = (*ABOUT, *BROUGHT, "owner_address", "recipient_address", "generation")
+    return ShareRow(
+        **{name: row[name] for name in names if name in ShareRow.__dataclass_fields__},
+        created=datetime.fromisoformat(row["created"]),
+        wrap=_wrap(row, desk),
+        claimed=row["claim"] is not None,
+        position=row["revised"],
+        expires=_expires(row),
+        accepted=row["accepted"] if row["accepted_hash"] == row["terms_hash"] else None,
+    )
+
+
+def _wrap(row: Mapping[Any, Any], desk: Desk) -> str | None:
+    """One's own wrap; one that is sealed to a key goes out only when the request is fresh."""
+    wrap: str | None
     if row["owner"] == desk.account:
         wrap = row["owner_wrap"]
-    elif claimed:
+    elif not _readable(row, desk):
+        wrap = None
+    elif row["claim"] is not None:
         wrap = row["claim"]
     else:
         wrap = row["recipient_wrap"] if desk.fresh else None
-    names = ("share", "space", "connection", "owner", "owner_address", "recipient", "recipient_address")
-    return ShareRow(
-        **{name: row[name] for name in (*names, "item", "version", "manifest", "signature", "content")},
-        created=datetime.fromisoformat(row["created"]),
-        wrap=wrap,
-        claimed=claimed,
-        position=row["position"],
-    )
+    return wrap
+
+
+def _sealed(row: Mapping[Any, Any], desk: Desk) -> tuple[str, ...]:
+    """The objects that go along: nothing that may not be read, and the terms, which may be read before."""
+    content = row["content"] if _readable(row, desk) else None
+    terms = row["terms"] if row["recipient"] == desk.account else None
+    return tuple(each for each in (content, _wrap(row, desk), terms) if each is not None)
+
+
+def _readable(row: Mapping[Any, Any], desk: Desk) -> bool:
+    """Whether the asker may have the content now."""
+    if row["owner"] == desk.account:
+        return True
+    expires = _expires(row)
+    accepted = row["terms_hash"] is None or row["accepted_hash"] == row["terms_hash"]
+    return accepted and (expires is None or desk.at < expires)
+
+
+def _expires(row: Mapping[Any, Any]) -> datetime | None:
+    return datetime.fromisoformat(row["expires"]) if row["expires"] is not None else None
 
 
 @view(AskLine)
@@ -156,12 +218,18 @@ def _space(row: Mapping[Any, Any], desk: Desk) -> SpaceRow:
         sa.select(space_members).where(space_members.c.space == row["space"]).order_by(space_members.c.account)
     ).mappings()
     wraps = {member["account"]: member["wrap"] for member in members}
-    unclaimed = sa.select(shares.c.share).where(shares.c.space == row["space"], shares.c.claim.is_(None))
-    sealed_to_key = row["owner"] != desk.account and desk.db.execute(unclaimed).first() is not None
     return SpaceRow(
         space=row["space"],
         connection=row["connection"],
         owner=row["owner"],
         members=tuple(wraps),
-        wrap=wraps[desk.account] if desk.fresh or not sealed_to_key else None,
+        wrap=wraps[desk.account] if _given(row, desk) else None,
     )
+
+
+def _given(row: Mapping[Any, Any], desk: Desk) -> bool:
+    """Whether the asker is given the wrap, by the same rule as with the share."""
+    behind = desk.db.execute(sa.select(shares).where(shares.c.space == row["space"])).mappings().first()
+    if behind is None or row["owner"] == desk.account:
+        return True
+    return _readable(behind, desk) and (desk.fresh or behind["claim"] is not None)

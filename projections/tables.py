@@ -129,8 +129,53 @@ items = sa.Table(
     sa.Column("version", sa.Integer, nullable=False),
     _text("content"),
     _text("wrap"),
+    _text("record", nullable=True),
+    _text("signature", nullable=True),
+    sa.Column("kept", sa.BigInteger, nullable=True),
     _position(),
     sa.Index("items_of_owner", "owner", "position"),
+)
+
+delegation_steps = sa.Table(
+    "delegation_steps",
+    metadata,
+    _key("principal"),
+    sa.Column("n", sa.Integer, primary_key=True),
+    _text("delegate"),
+    _text("record"),
+    _text("signature"),
+    _position(index=False),
+)
+
+delegates = sa.Table(
+    "delegates",
+    metadata,
+    _key("principal"),
+    _key("delegation"),
+    _text("delegate"),
+    sa.Column("connection", sa.Text, nullable=False, index=True),
+    _text("expires", nullable=True),
+    sa.Index("delegates_of_account", "delegate", "principal"),
+)
+
+vault_wraps = sa.Table(
+    "vault_wraps",
+    metadata,
+    _key("principal"),
+    _key("holder"),
+    sa.Column("generation", sa.Integer, nullable=False),
+    _text("wrap"),
+    sa.Column("claimed", sa.Boolean, nullable=False),
+    _position(index=False),
+    sa.Index("vault_wraps_of_holder", "holder", "position"),
+)
+
+vault_befores = sa.Table(
+    "vault_befores",
+    metadata,
+    _key("principal"),
+    sa.Column("generation", sa.Integer, primary_key=True),
+    _text("wrap"),
 )
 
 spaces = sa.Table(
@@ -168,9 +213,30 @@ shares = sa.Table(
     _text("owner_wrap"),
     _text("recipient_wrap"),
     _text("claim", nullable=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+    _text("expires", nullable=True),
+    _text("terms", nullable=True),
+    _text("terms_hash", nullable=True),
+    _text("accepted", nullable=True),
+    _text("accepted_hash", nullable=True),
+    sa.Column("reshare", sa.Integer, nullable=False),
+    sa.Column("keep", sa.Boolean, nullable=False),
+    _text("source", nullable=True),
+    sa.Column("revised", sa.BigInteger, nullable=False),
     _position(),
     sa.Index("shares_of_owner", "owner", "position"),
     sa.Index("shares_of_recipient", "recipient", "position"),
+)
+
+files = sa.Table(
+    "files",
+    metadata,
+    _key("of"),
+    _key("file"),
+    _text("owner"),
+    sa.Column("connection", sa.Text, nullable=True, index=True),
+    _text("content"),
+    _position(),
 )
 
 lines = sa.Table(
@@ -186,6 +252,137 @@ lines = sa.Table(
     sa.Column("ended", sa.BigInteger, nullable=True),
     _position(index=False),
     sa.Index("lines_of_connection", "connection", "position"),
+)
+
+pieces = sa.Table(
+    "pieces",
+    metadata,
+    _key("piece"),
+    _text("owner"),
+    _text("piece_name"),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("generation", sa.Integer, nullable=False),
+    _text("record"),
+    _text("signature"),
+    _text("content", nullable=True),
+    _text("owner_wrap", nullable=True),
+    _position(),
+    sa.Index("pieces_of_owner", "owner", "position"),
+)
+
+piece_readers = sa.Table(
+    "piece_readers",
+    metadata,
+    _key("piece"),
+    _key("reader"),
+    _text("owner"),
+    sa.Column("connection", sa.Text, nullable=False, index=True),
+    _text("key"),
+    sa.Column("generation", sa.Integer, nullable=False),
+    _text("wrap"),
+    _text("grant"),
+    _text("stored", nullable=True),
+    sa.Column("ended", sa.Boolean, nullable=False),
+    sa.Column("released", sa.Boolean, nullable=False),
+    _position(),
+    sa.Index("piece_readers_of_owner", "owner", "position"),
+)
+
+piece_requests = sa.Table(
+    "piece_requests",
+    metadata,
+    _key("request"),
+    _text("owner"),
+    _text("asker"),
+    _text("piece_name"),
+    sa.Column("connection", sa.Text, nullable=False, index=True),
+    sa.Column("n", sa.Integer, nullable=False),
+    _text("status"),
+    _text("signature"),
+    _text("challenge", nullable=True),
+    _text("kept", nullable=True),
+    sa.Column("approved", sa.Integer, nullable=True),
+    _text("answered", nullable=True),
+    sa.Column("version", sa.Integer, nullable=True),
+    sa.Column("generation", sa.Integer, nullable=True),
+    _text("content", nullable=True),
+    _text("wrap", nullable=True),
+    _text("answer", nullable=True),
+    _position(),
+    sa.Index("piece_requests_of_owner", "owner", "position"),
+    sa.Index("piece_requests_of_asker", "asker", "position"),
+)
+
+piece_rules = sa.Table(
+    "piece_rules",
+    metadata,
+    _key("account"),
+    sa.Column("version", sa.Integer, nullable=False),
+    _text("rules", nullable=True),
+    _position(index=False),
+)
+
+groups = sa.Table(
+    "groups",
+    metadata,
+    _key("group"),
+    sa.Column("epoch", sa.Integer, nullable=False),
+    _text("about"),
+    _position(index=False),
+)
+
+group_members = sa.Table(
+    "group_members",
+    metadata,
+    _key("group"),
+    _key("account"),
+    _text("role"),
+    sa.Column("n", sa.Integer, nullable=False),
+    _text("head"),
+    _text("seal"),
+    _text("wrap"),
+    sa.Column("claimed", sa.Boolean, nullable=False),
+    sa.Column("left", sa.BigInteger, nullable=True),
+    sa.Column("gone", sa.Boolean, nullable=False),
+    sa.Column("until", sa.Integer, nullable=True),
+    _position(index=False),
+    sa.Index("groups_of_member", "account", "position"),
+)
+
+group_epochs = sa.Table(
+    "group_epochs",
+    metadata,
+    _key("group"),
+    sa.Column("epoch", sa.Integer, primary_key=True),
+    _text("record"),
+    _text("signature"),
+    _text("by"),
+    _text("role"),
+    _text("head"),
+    _text("seal"),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("proof", sa.JSON, nullable=False),
+    _text("link", nullable=True),
+    _position(),
+)
+
+group_lines = sa.Table(
+    "group_lines",
+    metadata,
+    _key("group"),
+    sa.Column("n", sa.Integer, primary_key=True),
+    sa.Column("post", sa.Text, nullable=False, index=True),
+    _text("author"),
+    _text("manifest"),
+    _text("signature"),
+    _text("role"),
+    _text("head"),
+    _text("seal"),
+    sa.Column("place", sa.Integer, nullable=False),
+    sa.Column("proof", sa.JSON, nullable=False),
+    _text("content", nullable=True),
+    _text("wrap", nullable=True),
+    _position(),
 )
 
 feed = sa.Table(

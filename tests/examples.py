@@ -13,6 +13,7 @@ from privity.messages.base import Command, Event
 from privity.messages.connections import Side
 from privity.messages.erasing import SealedErased
 from privity.messages.fields import SignedRecord
+from privity.messages.groups import GroupMember
 from privity.messages.recorded import Meta
 
 M = TypeVar("M", bound=Command | Event)
@@ -90,7 +91,84 @@ ANN, BOB, EVE = actor("ann"), actor("bob"), actor("eve")
 
 RECORD = SignedRecord(raw("record"), (signature("first"), signature("second")))
 
+UNCONDITIONAL: dict[str, Any] = {"expires": None, "terms": None, "terms_hash": None, "reshare": 0, "keep": False}
+UNCONDITIONAL |= {"source": None}
+CONDITIONS: dict[str, Any] = {"expires": LATER, "terms": sealed("terms"), "terms_hash": sealed("terms' text")}
+CONDITIONS |= {"reshare": 1, "keep": True}
+NEXT_GENERATION: dict[str, Any] = {
+    **UNCONDITIONAL,
+    "generation": 2,
+    "manifest": raw("next manifest"),
+    "content": sealed("next content"),
+    "owner_wrap": sealed("owner's next wrap"),
+    "recipient_wrap": sealed("recipient's next wrap"),
+}
+
+VAULT_KEY_AFTER: dict[str, Any] = {
+    "record": raw("removal"),
+    "n": 2,
+    "generation": 2,
+    "wraps": {ANN.account: sealed("ann's vault key")},
+    "before": sealed("vault key before"),
+}
+KEPT: dict[str, Any] = {
+    "record": raw("version"),
+    "generation": 1,
+    "content": sealed("kept"),
+    "wrap": sealed("kept wrap"),
+}
+
+
+def member(name: str, role: Any = "admin") -> GroupMember:
+    """Somebody in a group."""
+    return GroupMember(role, 1, sealed(f"{name}'s record 1"), digest(f"{name}'s seal".encode()))
+
+
+STAGED: dict[str, Any] = {"members": {ANN.account: member("ann")}, "wraps": {ANN.account: sealed("ann's group key")}}
+STAGED |= {"epoch": 1, "connections": {}, "key": 1}
+EPOCH: dict[str, Any] = {"epoch": 1, "key": 1, "record": raw("epoch"), "signature": signature("epoch"), "dropped": ()}
+EPOCH |= {"about": sealed("about"), "link": None, "member": member("ann"), "digest": sealed("epoch")}
+POSTED: dict[str, Any] = {"member": member("ann"), "content": sealed("posted"), "wrap": sealed("posted wrap")}
+
+PIECE: dict[str, Any] = {
+    "record": raw("piece"),
+    "signature": signature("piece"),
+    "content": sealed("piece content"),
+    "owner_wrap": sealed("piece wrap"),
+}
+GRANTED: dict[str, Any] = {"content": sealed("piece content"), "wrap": sealed("reader's wrap")}
+
 SPECIAL: dict[str, dict[str, Any]] = {
+    "StageGroup": STAGED,
+    "GroupStaged": STAGED,
+    "GroupKeyed": STAGED,
+    "AdvanceGroup": EPOCH,
+    "GroupAdvanced": EPOCH,
+    "ClaimGroup": {"key": 1, "wrap": sealed("group claim")},
+    "GroupClaimed": {"key": 1, "wrap": sealed("group claim")},
+    "LeaveGroup": {"epoch": 1, "closing": False},
+    "GroupLeft": {"epoch": 1, "told": ()},
+    "PostToGroup": POSTED,
+    "GroupPosted": POSTED,
+    "GroupWithdrawn": {"member": member("ann"), "n": 2, "manifest": raw("withdrawal")},
+    "WithdrawPost": {"manifest": raw("withdrawal")},
+    "SetPiece": PIECE | {"wraps": {}, "grants": {}},
+    "PieceSet": PIECE,
+    "RegrantPiece": {
+        "generation": 2,
+        "wraps": {BOB.account: sealed("reader's second wrap")},
+        "grants": {BOB.account: signature("second grant")},
+    },
+    "PieceGranted": {"key": short_id("bob's key"), "wrap": sealed("reader's wrap")},
+    "StorePiece": {"wrap": sealed("stored")},
+    "PieceStored": {"wrap": sealed("stored")},
+    "RemovePiece": {"version": 2},
+    "PieceRemoved": {"version": 2},
+    "RequestPiece": {"signature": signature("request")},
+    "PieceRequested": {"signature": signature("request")},
+    "ApproveRequest": GRANTED,
+    "RequestApproved": GRANTED,
+    "RequestClosed": {"by": BOB.account, "whole": True},
     "ConfirmConnection": {"acceptance": sealed("acceptance")},
     "AddressClaimed": {"token": sealed("ann@localhost")},
     "AcceptInvitation": {"key": short_id("bob's key"), "record": raw("acceptance"), "note": sealed("bob's note")},
@@ -107,9 +185,27 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "AccountRenamed": {"address": "anna@localhost"},
     "ChangePassphrase": {"kek": sealed("newer kek")},
     "PassphraseChanged": {"kek": sealed("newer kek")},
-    "ClaimShare": {"wrap": sealed("claim")},
+    "ClaimShare": {"wrap": sealed("claim"), "generation": 1},
     "CloseAccount": {"head": sealed("ann's record 1"), "signature": signature("closing")},
     "ShareClaimed": {"wrap": sealed("claim")},
+    "CreateShare": UNCONDITIONAL,
+    "ShareCreated": UNCONDITIONAL,
+    "AttachFile": {"content": sealed("file content")},
+    "FileAttached": {"content": sealed("file content"), "recipient": None, "connection": None},
+    "FileDetached": {"recipient": None},
+    "ReviseShare": NEXT_GENERATION,
+    "ShareRevised": NEXT_GENERATION,
+    "TermsAccepted": {"terms_hash": sealed("terms' text"), "signature": signature("acceptance")},
+    "AcceptTerms": {"terms_hash": sealed("terms' text"), "signature": signature("acceptance")},
+    "GrantDelegation": {"record": raw("grant"), "expires": None, "generation": 1},
+    "DelegationGranted": {"record": raw("grant"), "expires": None, "generation": 1, "accounts": (BOB.account,)},
+    "ClaimDelegation": {"generation": 1, "wrap": sealed("claim")},
+    "DelegationClaimed": {"by": BOB.account, "generation": 1, "wrap": sealed("claim")},
+    "RemoveDelegation": VAULT_KEY_AFTER,
+    "DelegationRemoved": VAULT_KEY_AFTER | {"accounts": (), "vault_key": digest(b"vault key 2")},
+    "KeepItem": KEPT | {"delegation": None},
+    "ItemKept": KEPT | {"delegation": None},
+    "ItemDropped": {"by": BOB.account},
 }
 """Where a field of one message stands for something else than it mostly does."""
 
@@ -118,7 +214,23 @@ COMMON: dict[str, Any] = {
     "acceptance_mac": key32("mac"),
     "acceptor": BOB.account,
     "account": ANN.account,
+    "author": ANN.account,
+    "batch": short_id("batch"),
+    "group": long_id("group"),
+    "index": 0,
+    "post": short_id("post"),
+    "proof": (),
     "accounts": (ANN.account,),
+    "answer": key32("answer"),
+    "asker": BOB.account,
+    "challenge": sealed("challenge"),
+    "generation": 1,
+    "grant": signature("grant"),
+    "kept": sealed("kept challenge"),
+    "piece": short_id("piece"),
+    "piece_name": "phone",
+    "request": short_id("request"),
+    "rules": sealed("rules"),
     "address": "ann@localhost",
     "at_hour": NOW,
     "by": ANN.account,
@@ -127,7 +239,11 @@ COMMON: dict[str, Any] = {
     "content": sealed("content"),
     "email": "bob@localhost",
     "expires": LATER,
+    "file": short_id("file"),
     "head": identity("ann"),
+    "delegate": BOB.account,
+    "delegation": short_id("delegation"),
+    "vault_key": digest(b"vault key"),
     "digest": digest(b"manifest"),
     "digests": (sealed("content"), sealed("wrap")),
     "id": short_id("item"),
@@ -145,11 +261,14 @@ COMMON: dict[str, Any] = {
     "manifest": raw("manifest"),
     "n": 1,
     "note": sealed("note"),
+    "of": short_id("item"),
     "offer": raw("offer"),
     "offer_mac": key32("offer mac"),
     "owner": ANN.account,
+    "own_wrap": sealed("own vault key"),
     "owner_wrap": sealed("owner's wrap"),
     "pair": sealed("pair"),
+    "principal": ANN.account,
     "private": sealed("private"),
     "public": raw("ann's public"),
     "purpose": "login",
@@ -161,6 +280,7 @@ COMMON: dict[str, Any] = {
     "recipient_wrap": sealed("recipient's wrap"),
     "record": RECORD,
     "recovery_login": key32("recovery login"),
+    "role": "admin",
     "sender": ANN.account,
     "share": short_id("share"),
     "signature": signature("manifest"),

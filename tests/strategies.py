@@ -45,7 +45,7 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return st.lists(values(inner[0]), max_size=3).map(tuple)
     if origin is dict:
         return st.dictionaries(values(inner[0]), values(inner[1]), max_size=3)
-    return {int: st.integers(), str: st.text(max_size=20), NoneType: st.none()}[hint]
+    return {bool: st.booleans(), int: st.integers(), str: st.text(max_size=20), NoneType: st.none()}[hint]
 
 
 def _annotated(hint: Any) -> st.SearchStrategy[Any]:
@@ -53,9 +53,12 @@ def _annotated(hint: Any) -> st.SearchStrategy[Any]:
     for mark in marks:
         if isinstance(mark, FieldInfo):
             bounds: dict[type, Any] = {type(bound): bound for bound in mark.metadata}
-            if MinLen in bounds:
-                inner, least, most = get_args(plain)[0], bounds[MinLen].min_length, bounds[MaxLen].max_length
-                return st.lists(values(inner), min_size=least, max_size=most).map(tuple)
+            if MaxLen in bounds:
+                least = bounds[MinLen].min_length if MinLen in bounds else 0
+                if get_origin(plain) is dict:
+                    return st.dictionaries(*map(values, get_args(plain)), min_size=least, max_size=least + 3)
+                inner, most = get_args(plain)[0], bounds[MaxLen].max_length
+                return st.lists(values(inner), min_size=least, max_size=min(most, least + 3)).map(tuple)
             return st.integers(bounds[Ge].ge, bounds[Le].le)
         if isinstance(mark, StringConstraints) and mark.pattern:
             return st.from_regex(mark.pattern, fullmatch=True)

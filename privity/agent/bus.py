@@ -47,6 +47,7 @@ class Bus:
         self._credential = credential
         self._client = Client()
         self._results: dict[str, asyncio.Future[Result]] = {}
+        self._live: list[asyncio.Queue[bytes]] = []
         self._ended = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -57,7 +58,7 @@ class Bus:
             Unreachable: nobody is there, or somebody without the right certificate.
         """
         prefix = inbox_prefix(self._account)
-        self._client = await dial(self._server, self._credential, prefix, self._has_ended)
+        self._client = await dial(self._server, self._credential, prefix, self._has_ended, self._is_back)
         try:
             subject = envelope.result_subject(self._account, "*")
             await self._client.subscribe(subject, cb=self._heard)
@@ -120,17 +121,29 @@ class Bus:
             ending.cancel()
 
     async def listen(self, subject: str) -> asyncio.Queue[bytes]:
-        """Messages on a subject from now on; a slow listener loses the oldest beyond 1,000."""
+        """Messages on a subject from now on; a slow listener loses the oldest beyond 1,000.
+
+        An empty one says that the connection was lost and is there again: others may have been missed meanwhile.
+
+        Raises:
+            Unreachable: the connection is lost now.
+        """
         queue: asyncio.Queue[bytes] = asyncio.Queue(1000)
 
         async def heard(message: Msg) -> None:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(message.data)
+            _put(queue, message.data)
 
-        await self._client.subscribe(subject, cb=heard)
-        await self._client.flush()
+        try:
+            await self._client.subscribe(subject, cb=heard)
+            await self._client.flush()
+        except (NatsError, OSError, TimeoutError) as error:
+            raise Unreachable("the backend did not answer in time") from error
+        self._live.append(queue)
         return queue
+
+    async def _is_back(self) -> None:
+        for queue in self._live:
+            _put(queue, b"")
 
     async def _has_ended(self) -> None:
         self._ended.set()
@@ -146,7 +159,11 @@ class Bus:
 
 
 async def dial(
-    server: ConnectionString, credential: Credential, inbox: str, on_ended: Callable[[], Awaitable[None]] | None = None
+    server: ConnectionString,
+    credential: Credential,
+    inbox: str,
+    on_ended: Callable[[], Awaitable[None]] | None = None,
+    on_back: Callable[[], Awaitable[None]] | None = None,
 ) -> Client:
     """A connection that comes back by itself, until the server says that the credential is no longer good.
 
@@ -173,6 +190,7 @@ async def dial(
         inbox_prefix=inbox,
         error_cb=watch.failed,
         closed_cb=on_ended,
+        reconnected_cb=on_back,
     )
     try:
         await asyncio.wait_for(opening, CONNECT_TIMEOUT)
@@ -219,6 +237,12 @@ def error_for(code: str | None, message: str | None) -> Refusal:
     name = code if code is not None and code.isidentifier() else Refusal.__name__
     kind = type(name, (Refusal,), {"__doc__": "The backend refused."})
     return cast(Refusal, kind(message or ""))
+
+
+def _put(queue: asyncio.Queue[bytes], data: bytes) -> None:
+    if queue.full():
+        queue.get_nowait()
+    queue.put_nowait(data)
 
 
 class _Watch:

@@ -39,6 +39,9 @@ TOLD = {
 }
 """The reasons that agents give, as a notice tells them; others are somebody else's words and not shown."""
 
+BRINGING = ("share-created", "share-revised")
+"""The events that bring a manifest."""
+
 
 class Heads:
     """The newest identity records that this device saw, as they were when this was made: before a question."""
@@ -158,6 +161,6 @@ async def _check_before(session: "Session", bound: str | None, manifest: str, si
                 shown = await evidence(session, position)
             except NotFound:
                 raise NotInLog("The backend has no evidence of what is shared where it says that it is.") from None
-            if shown.says("share-created", manifest=manifest, signature=signature):
+            if any(shown.says(name, manifest=manifest, signature=signature) for name in BRINGING):
                 return
     raise ForgedRecord("What is shared is signed by a key that its owner had given up as stolen before.")

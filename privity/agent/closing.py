@@ -11,25 +11,45 @@ from privity.agent.profile import Profile
 from privity.agent.session import Session
 from privity.crypto.command import sign_closing
 from privity.encoding import b64
-from privity.errors import Busy, InvitationClosed, NotInLog, RolledBack, UnknownDevice
+from privity.errors import (
+    Busy,
+    InvitationClosed,
+    NotFound,
+    NotInLog,
+    RequestNotOpen,
+    RolledBack,
+    StaleVersion,
+    UnknownDevice,
+)
 from privity.messages.accounts import CloseAccount
 from privity.messages.base import Command
 from privity.messages.connections import RemoveConnection
 from privity.messages.invitations import CancelInvitation
 from privity.messages.items import RemoveItem
 from privity.messages.keys import RemoveKeypair
+from privity.messages.pieces import DeclineRequest, ReleaseReader, RemovePiece, SetRules, WithdrawRequest
 from privity.messages.shares import RemoveShare
 from privity.messages.views import (
     Ask,
     AskConnections,
+    AskGroups,
     AskInvitations,
     AskItems,
     AskKeys,
+    AskPieces,
+    AskReaders,
+    AskRequests,
+    AskRules,
     AskShares,
     ConnectionRow,
+    GroupRow,
     InvitationRow,
     ItemRow,
     KeyRow,
+    PieceRow,
+    ReaderRow,
+    RequestRow,
+    RulesRow,
     ShareRow,
 )
 
@@ -59,12 +79,47 @@ class Closed:
 
 async def end_shares(session: Session, connection: str | None = None) -> int:
     """End every share, to and from oneself, or those over one connection; how many there were."""
-    return await _sweep(session, AskShares(connection=connection), ShareRow, "share", RemoveShare)
+    return await _sweep(session, AskShares(connection=connection, bare=True), ShareRow, "share", RemoveShare)
+
+
+async def end_pieces(session: Session, connection: str | None = None) -> None:
+    """End all grants of pieces and all that is asked, both ways, over all connections or over one."""
+    gone: dict[tuple[str, str], ReleaseReader] = {}
+    for held in (False, True):
+        grants = await session.ask_all(AskReaders(connection=connection, held=held), ReaderRow)
+        gone |= {(row.piece, row.reader): ReleaseReader(row.piece, row.reader) for row in grants.rows}
+    await session.send_all([(command, ()) for command in gone.values()])
+    asked = await session.ask_all(AskRequests(connection=connection, open=True), RequestRow)
+    for row in asked.rows:
+        mine = row.asker == session.account
+        with suppress(RequestNotOpen):  # the other side may be faster
+            await session.send(WithdrawRequest(row.request) if mine else DeclineRequest(row.request, row.n))
+
+
+async def _remove_pieces(session: Session) -> None:
+    """One's own pieces, and the rules."""
+    await end_pieces(session)
+    found = await session.ask_all(AskPieces(), PieceRow)
+    standing = [row for row in found.rows if row.content is not None]
+    await session.send_all([(RemovePiece(row.piece, (row.version or 0) + 1), ()) for row in standing])
+    for rules in (await session.ask(AskRules(), RulesRow)).rows:
+        if rules.rules is not None:
+            await session.send(SetRules(rules.version + 1, None))
+
+
+async def _leave_groups(session: Session, keyring: Keyring) -> None:
+    """Go from every group, but from those from which many went just now."""
+    from privity.agent import groups  # not above: it needs connections, and they end by this module
+
+    for row in (await session.ask_all(AskGroups(), GroupRow)).rows:
+        with suppress(Busy, NotFound, StaleVersion):
+            await groups.leave(session, keyring, row.group, closing=True)
 
 
 async def end_connection(session: Session, connection: str) -> None:
-    """End a connection, and before it its shares: their sealed objects are theirs, and go with them alone."""
+    """End a connection, and before it its shares and grants: their sealed objects go with them alone."""
     await end_shares(session, connection)
+    await end_pieces(session, connection)
     await session.send(RemoveConnection(connection))
 
 
@@ -81,6 +136,8 @@ async def close_account(session: Session, keyring: Keyring, profile: Profile) ->
     """
     try:
         keyring, identity = await current(session, keyring)  # before anything is ended
+        await _remove_pieces(session)
+        await _leave_groups(session, keyring)
         gone = Closed(
             profile.account,
             profile.address,

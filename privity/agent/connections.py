@@ -1,6 +1,7 @@
 """Connections: the other's key is pinned in a sealed note, and whatever the backend serves is held against it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from privity.agent.chains import ADDRESS, Heads, follow, index_of, notices, signed_chain
@@ -49,8 +50,8 @@ class Note:
     checked an acceptance there is none, but `offer`, the digest of the inviter's own record. `address` is the one
     that the inviter wrote to, or the one that the accepted invitation is signed with: never what the backend says.
     `secret` is the invitation's secret S as long as it is needed. `since` is the other's head when the two compared the
-    safety number for the last time; without one, the head in their record counts. `n` counts how often it was kept
-    anew.
+    safety number for the last time; without one, the head in their record counts. `intents` are the inviter's items
+    that are to be shared once the connection is verified. `n` counts how often it was kept anew.
     """
 
     name: str = field(default="", repr=False)
@@ -65,6 +66,7 @@ class Note:
     confirmed: bool = False
     since: str | None = None
     n: int = 1
+    intents: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,12 @@ async def all_own(session: Session, keyring: Keyring) -> list[Connection | Broke
     return [await _try(session, keyring, before, row, found) for row in found.rows]
 
 
+async def unverified(session: Session, keyring: Keyring) -> set[str]:
+    """The connections that hold and are not verified: over these nothing is sent that nobody asks for just now."""
+    own = await all_own(session, keyring)
+    return {each.connection for each in own if isinstance(each, Connection) and not each.verified}
+
+
 async def show(session: Session, keyring: Keyring, id: str) -> Connection:
     """A connection by id, unique prefix, or the other's address.
 
@@ -169,6 +177,11 @@ async def with_person(session: Session, keyring: Keyring, address: str) -> Conne
     return await _check(session, keyring, before, matching[0], found.blob(matching[0].note))
 
 
+async def addresses(session: Session, keyring: Keyring) -> dict[str, str]:
+    """The pinned address of each person with whom one has a connection that holds, by account."""
+    return {each.peer: each.address for each in await all_own(session, keyring) if isinstance(each, Connection)}
+
+
 async def verify(session: Session, keyring: Keyring, id: str, number: str | None = None) -> Connection:
     """Mark a connection as verified: the two people have compared the safety number.
 
@@ -185,12 +198,25 @@ async def verify(session: Session, keyring: Keyring, id: str, number: str | None
     return replace(connection, verified=True, compromised=False, note=kept, row=row)
 
 
+async def keep_note(session: Session, keyring: Keyring, connection: Connection, note: Note) -> Connection:
+    """One's own note of a connection, sealed and kept anew; the connection with it.
+
+    Raises:
+        StaleVersion: another device of one's own kept it anew meanwhile.
+    """
+    row, kept = await _keep(session, keyring, connection.row, note)
+    return replace(connection, note=kept, row=row)
+
+
 async def remove(session: Session, keyring: Keyring, id: str) -> str:
     """End a connection and its shares, for both, whether or not the other side's part of it holds; its full id."""
     if "@" in id:
         connection = (await with_person(session, keyring, id)).connection
     else:
         connection = (await session.ask(AskConnections(id=id, limit=2), ConnectionRow)).one("connection", id).connection
+    from privity.agent.delegations import end_over  # which is about connections
+
+    await end_over(session, keyring, connection)
     await end_connection(session, connection)
     return connection
 
@@ -201,7 +227,7 @@ async def _try(
     try:
         return await _check(session, keyring, before, row, found.blob(row.note))
     except (IntegrityAlarm, Malformed) as alarm:
-        return Broken(row.connection, row.peer_address, alarm)
+        return Broken(row.connection, row.peer_address, session.meant(alarm))
 
 
 def _address(keyring: Keyring, row: ConnectionRow, found: Rows[ConnectionRow]) -> str | None:
@@ -269,6 +295,7 @@ async def _confirm(session: Session, keyring: Keyring, row: ConnectionRow, note:
         verified=checked.verified,
         confirmed=True,
         n=note.n + 1,
+        intents=note.intents,
     )
     sealed = seal(keyring, pinned, row.invitation)
     answer = b64(confirmation(secret, offer, acceptance)) if checked.verified else None

@@ -8,15 +8,28 @@ from privity.messages.envelope import FeedEntry
 from privity.messages.erasing import SealedErased
 
 KIND = "erased"
-IDS = ("item", "share", "key", "connection", "account", "invitation")
+IDS = (
+    *("group", "post", "item", "share", "of", "key", "connection"),
+    *("account", "invitation", "piece", "request", "principal"),
+)
 """The fields of rows that name what sealed objects belong to."""
 
 
 def remember(memory: Memory, line: FeedEntry) -> None:
     """Note what one line of the feed tells, if it tells of erasing; its number and link were checked."""
     if line.event == SealedErased.name:
-        of, digests = line.refs.get("id", ""), line.refs.get("digests", "").split()
-        memory.saw_all(KIND, [(_name(of, digest), line.position, digest) for digest in digests])
+        of = line.refs.get("id", "")
+        memory.saw_all(KIND, [(_name(of, digest), line.position, digest) for digest in digests(line)])
+
+
+def digests(line: FeedEntry) -> list[str]:
+    """The sealed objects that a line of the feed says are erased."""
+    return line.refs.get("digests", "").split() if line.event == SealedErased.name else []
+
+
+def was_erased(memory: Memory, of: str, digest: str) -> bool:
+    """Whether the feed told, as far as it was read, that just this object of just this thing was erased."""
+    return memory.seen(KIND, _name(of, digest)) is not None
 
 
 def erased_among(memory: Memory, rows: Sequence[object], sealed: Mapping[str, bytes], known: int) -> frozenset[str]:
@@ -32,9 +45,9 @@ def _pairs(row: object, sealed: Mapping[str, bytes]) -> Iterator[tuple[str, str]
     if not is_dataclass(row):
         return
     values = {field.name: getattr(row, field.name) for field in fields(row)}
-    digests = [value for value in values.values() if isinstance(value, str) and value in sealed]
+    named = [value for value in values.values() if isinstance(value, str) and value in sealed]
     for name in IDS:
-        for digest in digests if name in values else ():
+        for digest in named if name in values else ():
             yield values[name], digest
 
 

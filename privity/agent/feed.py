@@ -1,20 +1,23 @@
 """The feed: what happened, by cursor and live, without a gap between the two, and each line hashed onto the last."""
 
 import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Iterable
+import random
+from collections.abc import AsyncIterator, Iterable, Iterator
 from datetime import UTC
 
 from privity.agent import erasing
+from privity.agent.bus import Bus
 from privity.agent.memory import FeedMark, Memory
 from privity.agent.session import Session
 from privity.crypto.feed import feed_link
-from privity.errors import ForgedRecord, Withheld
+from privity.errors import ForgedRecord, Unreachable, Withheld
 from privity.messages.envelope import FeedEntry, feed_subject
 from privity.messages.views import MAX_PAGE, AskFeed
 
 LOOK = 15.0
 """Seconds without a live line after which the view is asked."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
+"""Seconds at most before the first try to reach a home again, and before any later one."""
 
 
 async def past(session: Session, after: int = 0) -> list[FeedEntry]:
@@ -46,20 +49,71 @@ async def learn(session: Session) -> None:
     lines = (await session.ask_all(AskFeed(after=marks[0].position, limit=MAX_PAGE), FeedEntry)).rows
     for line in lines:
         marks.append(follow_on(marks[-1], line, session.account))
-    _remember(session.memory, lines)
+    _remember(session.memory, lines, session.account)
+    session.erased([each for line in lines for each in erasing.digests(line)])
+    if any(_is_parting(line, session.account) for line in lines):
+        session.parted()
     session.memory.keep_feed(marks[1:])
 
 
 async def follow(session: Session, after: int = 0) -> AsyncIterator[FeedEntry]:
-    """What happened behind the cursor and all that happens from now on; the live line only wakes, the view tells."""
-    bus = await session.connected()
-    live = await bus.listen(feed_subject(session.account))
+    """What happened behind the cursor and all that happens from now on; the live line only wakes, the view tells.
+
+    Once it has begun, it goes on when the home is there again after it was away.
+    """
+    wakes, begun, pauses = Wakes(session), False, backoff()
     while True:
-        for entry in await past(session, after):
+        try:
+            await wakes.listen()
+            found = await past(session, after)
+        except Unreachable:
+            if not begun:
+                raise
+            await asyncio.sleep(next(pauses))
+            continue
+        begun, pauses = True, backoff()
+        for entry in found:
             after = entry.position
             yield entry
-        with contextlib.suppress(TimeoutError):  # a live line can be lost: the view is asked anyway
-            await asyncio.wait_for(live.get(), LOOK)
+        await wakes.wait(LOOK)  # a live line can be lost: the view is asked anyway
+
+
+class Wakes:
+    """Wakes whoever waits when something may have happened: live lines of the feed, which are not believed."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._bus: Bus | None = None
+        self._live: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def listen(self) -> None:
+        """Listen on the line that the session has now.
+
+        Raises:
+            Unreachable: it has none.
+        """
+        bus = await self._session.connected()
+        if bus is not self._bus:
+            self._live = await bus.listen(feed_subject(self._session.account))
+            self._bus = bus
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait until something may have happened, so long at most; whether it has. A burst wakes once."""
+        try:
+            await asyncio.wait_for(self._live.get(), seconds)
+        except TimeoutError:
+            return False
+        while not self._live.empty():
+            self._live.get_nowait()
+        return True
+
+
+def backoff() -> Iterator[float]:
+    """Seconds to wait before each next try to reach a home: longer and longer, and never the same for two agents."""
+    longest = FIRST_PAUSE
+    while True:
+        yield random.uniform(longest / 2, longest)  # noqa: S311 - nothing depends on it
+        longest = min(longest * 2, LONGEST_PAUSE)
 
 
 def follow_on(mark: FeedMark, line: FeedEntry, account: str) -> FeedMark:
@@ -81,7 +135,7 @@ def follow_on(mark: FeedMark, line: FeedEntry, account: str) -> FeedMark:
     return FeedMark(line.position, line.seq, link)
 
 
-def _remember(memory: Memory, lines: Iterable[FeedEntry]) -> None:
+def _remember(memory: Memory, lines: Iterable[FeedEntry], account: str) -> None:
     """What the lines say about one's own items: that they must be there, at which version, and how they ended."""
     for line in lines:
         erasing.remember(memory, line)
@@ -89,12 +143,36 @@ def _remember(memory: Memory, lines: Iterable[FeedEntry]) -> None:
         match line.event:
             case "item-added" | "item-edited":
                 memory.saw("item", item, _version(line))
+            case "item-kept" if line.refs.get("principal") == account:
+                memory.saw("item", item, _version(line))
+            case "item-dropped" if line.refs.get("principal") == account:
+                memory.said_to_end("item", item, line.position)
             case "item-removed":
                 memory.said_to_end("item", item, line.position)
+            case "group-left" if line.actor == account:
+                memory.said_to_end("group", line.refs.get("group", ""), line.position)
+            case "piece-set" | "piece-removed":
+                memory.saw("piece", line.refs.get("piece", ""), _version(line), place=account)
+            case "rules-set":
+                memory.saw("rules", account, _version(line))
+            case "piece-granted" if line.refs.get("reader") != account:
+                place = [line.refs.get(name, "") for name in ("connection", "piece", "reader")]
+                memory.saw("piece-granted", " ".join(place), _version(line, "generation"), place=place[1])
+            case "connection-removed":
+                for grant in memory.begins("piece-granted", f"{line.refs.get('connection', '')} "):
+                    memory.saw("piece-released", grant.id.partition(" ")[2], grant.version)
+            case "piece-released":
+                named = f"{line.refs.get('piece', '')} {line.refs.get('reader', '')}"
+                memory.saw("piece-released", named, _version(line, "generation"))
 
 
-def _version(line: FeedEntry) -> int:
-    text = line.refs.get("version", "1")
+def _is_parting(line: FeedEntry, account: str) -> bool:
+    """Whether somebody's delegate was removed, not one's own: it may have been oneself."""
+    return line.event == "delegation-removed" and line.refs.get("principal") != account
+
+
+def _version(line: FeedEntry, name: str = "version") -> int:
+    text = line.refs.get(name, "1")
     if not (text.isascii() and text.isdigit() and len(text) <= 10):
         raise ForgedRecord(f"Line {line.seq} of the feed names no version.")
     return int(text)

@@ -1,6 +1,7 @@
 """Invitations: made, read, accepted and declined here, with a secret that no backend sees."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
@@ -59,8 +60,11 @@ async def invite(
     suite: Suite = Suite.X_WING,
     key: str | None = None,
     lifetime: timedelta = LIFETIME,
+    intents: Sequence[str] = (),
 ) -> Invited:
     """Invite somebody by e-mail address, with a fresh keypair or a stored one.
+
+    `intents` are the ids of own items that are to be shared once they have accepted (`privity.agent.intents`).
 
     Raises:
         KeyNotFound: `key` names no stored keypair.
@@ -85,7 +89,8 @@ async def invite(
         gen=GENERATION,
         identity=keyring.identity.sign,
     )
-    note = seal(keyring, Note(name=name, secret=b64(secret), address=email, offer=digest(message.record)), inv)
+    note = Note(name=name, secret=b64(secret), address=email, offer=digest(message.record), intents=intents)
+    sealed = seal(keyring, note, inv)
     command = InviteConnection(
         invitation=inv,
         email=email,
@@ -94,9 +99,9 @@ async def invite(
         record=b64(message.record),
         mac=b64(message.mac),
         token_hash=b64(message.token_hash),
-        note=digest(note),
+        note=digest(sealed),
     )
-    await session.send_all([*used.storing, (command, (note,))])
+    await session.send_all([*used.storing, (command, (sealed,))])
     return Invited(inv, invitation_link(session.server.home, inv, secret))
 
 

@@ -1,10 +1,10 @@
 """Connection keypairs: made here, kept in the Keystore with the private part under the KEK."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from privity.agent.keyring import Keyring
-from privity.agent.session import Session
+from privity.agent.session import Rows, Session
 from privity.crypto import labels
 from privity.crypto.kem import KeyPair, Suite, generate_keypair, public_of
 from privity.crypto.keyring import unwrap_key, wrap_key
@@ -12,7 +12,10 @@ from privity.encoding import b64, digest, new_id, unb64
 from privity.errors import KeyMismatch, KeyNotFound
 from privity.messages.base import Command
 from privity.messages.keys import PublishPublicKey, StoreKeypair
-from privity.messages.views import AskKeys, KeyRow
+from privity.messages.views import MAX_PAGE, AskKeys, KeyRow
+
+FEW = 3
+"""Keypairs that are asked for one by one, rather than by all pages of the Keystore."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +45,25 @@ async def stored_connection_key(session: Session, keyring: Keyring, id: str) -> 
     found = await session.ask(AskKeys(id=id, limit=2), KeyRow, fresh=True)
     if not found.rows:
         raise KeyNotFound(f"there is no keypair {id}")
-    row = found.one("key", id)
+    return _opened(keyring, found.one("key", id), found)
+
+
+async def stored_connection_keys(session: Session, keyring: Keyring, ids: Collection[str]) -> dict[str, ConnectionKey]:
+    """Several keypairs from the Keystore by their whole ids: few questions for many.
+
+    Raises:
+        KeyNotFound, KeyMismatch: as `stored_connection_key`.
+    """
+    if len(ids) <= FEW:
+        return {id: await stored_connection_key(session, keyring, id) for id in ids}
+    found = await session.ask_all(AskKeys(limit=MAX_PAGE), KeyRow, fresh=True)
+    rows = {row.key: row for row in found.rows}
+    if missing := set(ids) - rows.keys():
+        raise KeyNotFound(f"there is no keypair {min(missing)}")
+    return {id: _opened(keyring, rows[id], found) for id in ids}
+
+
+def _opened(keyring: Keyring, row: KeyRow, found: Rows[KeyRow]) -> ConnectionKey:
     suite = Suite(row.suite)
     place = _place(keyring, row.key, suite)
     private = unwrap_key(keyring.kek, found.blob(row.private), labels.PURPOSE_CONNECTION_KEY, *place)

@@ -5,14 +5,13 @@ note is well under a millisecond, so they run where they stand, on the event loo
 """
 
 import json
-import os
-import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from typing import ClassVar
 
-from privity.errors import ForgedRecord, Malformed, RolledBack
+from privity.agent.database import Database
+from privity.errors import ForgedRecord, RolledBack
 
 MEMORY = "memory.db"
 KNOWN_CHECKPOINTS = 10_000
@@ -20,8 +19,6 @@ KNOWN_CHECKPOINTS = 10_000
 MARK_EVERY = 64
 """Lines of the feed between two that are remembered, so that one can be checked without reading all before it."""
 NEWEST = 2**62
-BUSY = 10.0
-"""Seconds to wait for another process of this profile."""
 
 TABLES = """
 CREATE TABLE IF NOT EXISTS checkpoints (size INTEGER PRIMARY KEY, root BLOB NOT NULL, note TEXT NOT NULL);
@@ -69,24 +66,17 @@ class Seen:
     proven: bool = False
 
 
-class Memory:
+class Memory(Database):
     """One profile's memory; several processes may hold it at once."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._db: sqlite3.Connection | None = None
+    what: ClassVar[str] = "memory"
+    tables: ClassVar[str] = TABLES
 
-    def close(self) -> None:
-        """Close the file; it opens again by itself."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-    def forget(self) -> None:
-        """Remove the file: another account begins here, or this one leaves."""
-        self.close()
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+    @contextmanager
+    def at_once(self) -> Iterator[None]:
+        """All that is looked at and remembered meanwhile is of one moment, and is kept as a whole or not at all."""
+        with self._open():
+            yield
 
     @property
     def checkpoint(self) -> Mark | None:
@@ -157,6 +147,10 @@ class Memory:
         wanted = json.dumps(list(ids))
         return self._seen("kind = ? AND id IN (SELECT value FROM json_each(?))", kind, wanted)
 
+    def under(self, kind: str, place: str) -> list[Seen]:
+        """The things of a kind in all places that begin with this one and a space."""
+        return self._seen("kind = ? AND place >= ? AND place < ?", kind, f"{place} ", f"{place}!")
+
     def all_in(self, kind: str, place: str) -> list[Seen]:
         """The things of a kind in one place (a line, the own items), by version."""
         return self._seen("kind = ? AND place = ?", kind, place)
@@ -194,32 +188,6 @@ class Memory:
             Seen(kind, id, place, version, digest, ended, bool(proven))
             for kind, id, place, version, digest, ended, proven in rows
         ]
-
-    @contextmanager
-    def _open(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[sqlite3.Connection]:
-        """The file, in one transaction; a look does not wait for those that write."""
-        try:
-            if self._db is None:
-                self._db = self._connect()
-            if self._db.in_transaction:
-                yield self._db
-                return
-            with self._db:
-                self._db.execute(begin)
-                yield self._db
-        except (sqlite3.Error, OverflowError) as error:
-            raise Malformed(f"the profile's memory in {self._path} cannot be used: {error}") from error
-
-    def _connect(self) -> sqlite3.Connection:
-        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
-        db = sqlite3.connect(self._path, timeout=BUSY, isolation_level=None)
-        try:
-            db.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL;" + TABLES)
-        except BaseException:
-            db.close()
-            raise
-        return db
 
 
 def check_not_older(before: Seen | None, version: int, digest: str = "") -> None:

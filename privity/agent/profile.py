@@ -1,11 +1,16 @@
 """The profile: a folder on the device, in which every key is wrapped and commands wait until they are answered."""
 
+import asyncio
+import fcntl
 import json
 import os
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from privity.agent.cache import CACHE, Cache
 from privity.agent.memory import MEMORY, Memory
 from privity.encoding import unb64
 from privity.errors import Malformed, NoProfile, ProfileExists
@@ -14,6 +19,16 @@ PROFILE = "profile.json"
 STATE = "state.json"
 OUTBOX = "outbox"
 CREDENTIAL = "bus.jwt"
+TASKS = "tasks.db"
+LOCK = "outbox.lock"
+ASIDE, SWAP = ".aside", ".swap"
+MAX_ASIDE = 1000
+"""Commands that were set aside and are still there to be looked at; the oldest goes first."""
+MAX_WAITING = 1000
+"""Commands that wait for the home to be reached."""
+LOCK_TIMEOUT = 15.0
+"""Seconds to wait for another process of this profile that sends."""
+LOOK_AGAIN = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +48,30 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A command that was signed and not yet answered: its id, subject, and the exact bytes to send."""
+    """A command that was signed and not yet answered: its id, subject, and the exact bytes to send.
+
+    `version` is the one of the item that it gives up, as it was seen then; 0 where it gives none up.
+    """
 
     id: str
     subject: str
     data: bytes = field(repr=False)
+    version: int = 0
+
+    @property
+    def head(self) -> str:
+        """What is kept before the bytes."""
+        return f"{self.subject} {self.version}" if self.version else self.subject
+
+    @classmethod
+    def kept(cls, id: str, head: str, data: bytes) -> "Waiting":
+        """As it was kept.
+
+        Raises:
+            ValueError: the head was damaged.
+        """
+        subject, _, version = head.partition(" ")
+        return cls(id, subject, data, int(version or 0))
 
 
 class ProfileFolder:
@@ -49,6 +83,10 @@ class ProfileFolder:
     def memory(self) -> Memory:
         """What this device has seen."""
         return Memory(self.path / MEMORY)
+
+    def cache(self) -> Cache:
+        """What this device keeps of what the home served."""
+        return Cache(self.path / CACHE)
 
     def exists(self) -> bool:
         """Whether there is an account here."""
@@ -76,9 +114,10 @@ class ProfileFolder:
             ProfileExists: there is one already.
         """
         self.check_free()
-        for waiting in self.waiting():  # of an account that was never made here
-            self.answered(waiting.id)
+        self._empty_outbox()  # of an account that was never made here
         self.memory().forget()
+        self.cache().forget()
+        self._forget_tasks()
         self.save(profile)
 
     def check_free(self) -> None:
@@ -96,11 +135,12 @@ class ProfileFolder:
 
     def forget(self) -> None:
         """Take the account off this device."""
-        for waiting in self.waiting():
-            self.answered(waiting.id)
-        for name in (PROFILE, STATE, CREDENTIAL):
+        self._empty_outbox()
+        for name in (PROFILE, STATE, CREDENTIAL, LOCK):
             (self.path / name).unlink(missing_ok=True)
         self.memory().forget()
+        self.cache().forget()
+        self._forget_tasks()
 
     @property
     def position(self) -> int:
@@ -134,32 +174,86 @@ class ProfileFolder:
 
     def keep(self, waiting: Waiting) -> None:
         """Keep a command until its result has come."""
-        self._write(f"{OUTBOX}/{waiting.id}", waiting.subject.encode() + b"\n" + waiting.data)
+        self._write(f"{OUTBOX}/{waiting.id}", waiting.head.encode() + b"\n" + waiting.data)
+
+    def waiting_ids(self) -> list[str]:
+        """The ids of the commands that have no result yet, oldest first: each is greater than those before it."""
+        folder = self.path / OUTBOX
+        return sorted(path.name for path in folder.glob("*") if "." not in path.name) if folder.exists() else []
 
     def waiting(self) -> list[Waiting]:
-        """The commands that have no result yet, oldest first: their ids grow with time."""
+        """The commands that have no result yet, oldest first."""
         folder = self.path / OUTBOX
-        names = sorted(path.name for path in folder.glob("*") if "." not in path.name) if folder.exists() else []
         found = []
-        for name in names:
+        for name in self.waiting_ids():
             try:
-                subject, _, data = (folder / name).read_bytes().partition(b"\n")
+                head, _, data = (folder / name).read_bytes().partition(b"\n")
             except FileNotFoundError:  # another process of this profile had it answered just now
                 continue
             try:
-                found.append(Waiting(name, subject.decode(), data))
-            except UnicodeDecodeError:  # a damaged one must not hold up the others
+                found.append(Waiting.kept(name, head.decode(), data))
+            except ValueError:  # a damaged one must not hold up the others
                 self.set_aside(name)
         return found
 
     def set_aside(self, id: str) -> None:
         """Keep a command that cannot be sent out of the way of the others, as `<id>.aside`."""
         path = self.path / OUTBOX / id
-        path.replace(path.with_suffix(".aside"))
+        path.replace(path.with_suffix(ASIDE))
+        for oldest in sorted(path.parent.glob(f"*{ASIDE}"))[:-MAX_ASIDE]:
+            oldest.unlink(missing_ok=True)
+
+    def swap(self, ids: Sequence[str], instead: Sequence[Waiting]) -> None:
+        """Put commands, or none, in the place of others that wait: whoever dies in between leaves it done or not."""
+        kept = [(each.id, each.head, len(each.data)) for each in instead]
+        head = json.dumps({"ids": list(ids), "kept": kept}).encode()
+        name = f"{OUTBOX}/{ids[0]}{SWAP}"
+        self._write(name, b"\n".join([head, b"".join(each.data for each in instead)]))
+        self._finish(self.path / name)
+
+    def finish_swaps(self) -> None:
+        """Go on with what a process began that died. Only who holds the outbox alone may ask for it."""
+        for path in sorted((self.path / OUTBOX).glob(f"*{SWAP}")):
+            self._finish(path)
+
+    def _finish(self, path: Path) -> None:
+        line, _, data = path.read_bytes().partition(b"\n")
+        swap, start = json.loads(line), 0
+        for id, head, length in swap["kept"]:
+            self.keep(Waiting.kept(id, head, data[start : start + length]))
+            start += length
+        for id in swap["ids"]:
+            self.answered(id)
+        path.unlink()
+
+    @property
+    def has_waiting(self) -> bool:
+        """Whether commands wait, or a process died while it put one in the place of others."""
+        folder = self.path / OUTBOX
+        return folder.exists() and any("." not in path.name or path.suffix == SWAP for path in folder.iterdir())
+
+    @asynccontextmanager
+    async def sending(self, *, alone: bool) -> AsyncIterator[bool]:
+        """Hold the outbox to send from it: what waits there `alone`, what is new beside others. Whether it is held.
+
+        So nobody takes a command that is on its way for one that waits.
+        """
+        self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with os.fdopen(os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o600), "wb") as file:
+            yield await _locked(file.fileno(), fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
 
     def answered(self, id: str) -> None:
         """The command has its result."""
         (self.path / OUTBOX / id).unlink(missing_ok=True)
+
+    def _empty_outbox(self) -> None:
+        folder = self.path / OUTBOX
+        for path in folder.iterdir() if folder.exists() else ():
+            path.unlink(missing_ok=True)
+
+    def _forget_tasks(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            (self.path / f"{TASKS}{suffix}").unlink(missing_ok=True)
 
     def _write(self, name: str, data: bytes) -> None:
         path = self.path / name
@@ -171,6 +265,30 @@ class ProfileFolder:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
+        _sync(path.parent)
+
+
+def _sync(folder: Path) -> None:
+    """A name that is new in a folder is not on the disk before the folder is."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+async def _locked(file: int, how: int) -> bool:
+    try:
+        async with asyncio.timeout(LOCK_TIMEOUT):
+            while True:
+                try:
+                    fcntl.flock(file, how | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    await asyncio.sleep(LOOK_AGAIN)
+                else:
+                    return True
+    except TimeoutError:
+        return False
 
 
 def _of_type(value: Any, type_: Any) -> Any:

@@ -1,97 +1,192 @@
-"""Shares: sealed for exactly the pinned key, opened only when the sender's signature and the pinned place hold."""
+"""Shares: what one gives to a connected person and renews, and what one is given, reads, and perhaps keeps."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Literal
 
-from privity.agent import connections, feed, items, lines
-from privity.agent.chains import index_of, signed_manifest
+from privity.agent import connections, finding, items, lines, provenance, sending
 from privity.agent.connections import Broken, Connection
-from privity.agent.identity import OWN, current, newest_checkpoint, own_line
-from privity.agent.items import Content, Item, read_content
+from privity.agent.contents import SharedContent, chosen
+from privity.agent.files import Attachments, Holder, Plain, fetch, lost, one, renew
+from privity.agent.identity import current
+from privity.agent.items import Item
 from privity.agent.keyring import Keyring
 from privity.agent.keys import stored_connection_key
-from privity.agent.memory import Seen
+from privity.agent.reading import Share
+from privity.agent.sending import Generation, check_consent
 from privity.agent.session import Rows, Session
-from privity.crypto.identity import Identity
-from privity.crypto.keyring import new_dek
-from privity.crypto.sharing import (
-    Manifest,
-    SealedShare,
-    open_share,
-    read_manifest,
-    rewrap_dek,
-    seal_share,
-    unseal_dek,
-    unwrap_own,
-)
-from privity.encoding import b64, digest, new_id, unb64
+from privity.crypto.sharing import FIRST_GENERATION, Conditions, Terms, accept_terms, new_terms, open_terms
+from privity.encoding import b64, new_id
 from privity.errors import (
-    ForgedRecord,
-    IntegrityAlarm,
-    KeyMismatch,
-    Malformed,
+    Ambiguous,
+    KeepNotPermitted,
     NotFound,
-    StaleSequence,
-    Unverified,
-    Withheld,
+    PastDate,
+    PrivityError,
+    ShareExpired,
+    StaleVersion,
+    Unreachable,
+    WrongTerms,
 )
-from privity.messages.shares import ClaimShare, CreateShare, RemoveShare
+from privity.messages.shares import AcceptTerms, RemoveShare
 from privity.messages.views import AskShares, ShareRow
 
 Direction = Literal["incoming", "outgoing", "all"]
-
-ATTEMPTS = 5
-"""Times that a share is sealed when other devices of one's own send over the same connection meanwhile."""
+Change = Callable[[Conditions], Conditions]
 
 
-@dataclass(frozen=True, slots=True)
-class Share:
-    """A share, open, as one of its two ends sees it."""
-
-    share: str
-    connection: str
-    space: str
-    item: str
-    version: int
-    incoming: bool
-    sender: str
-    recipient: str
-    owner: str
-    claimed: bool
-    verified: bool
-    created: datetime
-    content: Content = field(repr=False)
-
-    @property
-    def status(self) -> str:
-        """`new` until the recipient has claimed it."""
-        return "claimed" if self.claimed else "new"
-
-
-async def create(session: Session, keyring: Keyring, item_id: str, address: str, *, unverified: bool = False) -> Share:
+async def create(
+    session: Session,
+    keyring: Keyring,
+    item_id: str,
+    address: str,
+    *,
+    slots: Collection[str] | None = None,
+    files: Collection[str] | None = None,
+    expires: datetime | None = None,
+    terms: str | None = None,
+    reshare: int = 0,
+    keep: bool = False,
+    unverified: bool = False,
+    share: str | None = None,
+) -> Share:
     """Share one's own item with a connected person, under a fresh DEK.
+
+    Args:
+        slots, files: those that are shared; where neither is said, all, and those that the item gets later.
+        expires: when reading ends; None for never.
+        terms: a text that is to be accepted before reading.
+        reshare: over how many hands it may go on from there.
+        keep: whether the person may keep a copy of their own.
+        unverified: the consent to share over a connection that is not verified.
+        share: the id, if it is not to be a new one.
 
     Raises:
         NotConnected: there is no connection with that person.
         Unverified: the connection is not verified, and the person did not consent (`unverified`).
+        NotFound: there is no such item, or it has no such slot or file.
+        PastDate: `expires` is past already.
     """
+    accepted_first = new_terms(terms) if terms is not None else None
+    conditions = Conditions(expires=expires, terms=accepted_first, reshare=reshare, keep=keep)
+    _check_future(conditions)
     connection = await connections.with_person(session, keyring, address)
-    if not connection.verified and not unverified:
-        raise Unverified(_why_unverified(connection))
+    check_consent(connection, consent=unverified)
     item = await items.show(session, keyring, item_id)
+    content = chosen(item.content, slots, files)
     keyring, _ = await current(session, keyring)
-    for left in reversed(range(ATTEMPTS)):
-        sealed = await _seal(session, keyring, connection, item)
+    first = Generation(
+        share=share or new_id(),
+        space=new_id(),
+        item=item.item,
+        version=item.version,
+        generation=FIRST_GENERATION,
+        shared=SharedContent(content, slots is None and files is None, conditions.terms),
+        conditions=conditions,
+    )
+    first = await _with_files(session, keyring, first, {})
+    await sending.send(session, keyring, connection, _with_originals(keyring, connection, first))
+    return await show(session, keyring, first.share)
+
+
+async def update(
+    session: Session,
+    keyring: Keyring,
+    id: str,
+    change: Change | None = None,
+    *,
+    unverified: bool = False,
+    anew: bool = False,
+    by_itself: bool = False,
+) -> Share:
+    """Give the recipient of one's own share the item as it is now, and other conditions; nothing, if they have that.
+
+    Another device of one's own may do the same meanwhile: then this one does what is left to do.
+
+    Args:
+        change: the new conditions from those before.
+        unverified: the consent to go on although the other gave up keys as stolen.
+        anew: sign and seal it again, even if nothing changed.
+        by_itself: nobody asked for it just now.
+
+    Raises:
+        NotFound: there is no such share of one's own.
+        PastDate: it would expire in the past.
+        Unverified: the other gave up keys as stolen; or the connection is not verified, and it is done by itself.
+    """
+    for left in reversed(range(sending.ATTEMPTS)):
+        share = await own(session, keyring, id)
+        if share.manifest.source is not None:
+            raise NotFound(f"share {share.share} is not of an item of yours: it follows the share that it came by")
+        conditions = change(share.conditions) if change is not None else share.conditions
+        if conditions.expires != share.expires:
+            _check_future(conditions)
+        version, content = await _renewed(session, keyring, share)
+        if not anew and (conditions, version) == (share.conditions, share.version):
+            holder = Holder(share.share, keyring.account, is_share=True)
+            if not await lost(session, holder, content.files, share.content.files):
+                return share
+        connection = await connections.show(session, keyring, share.connection)
+        check_consent(connection, consent=unverified, first=by_itself)
+        keyring, _ = await current(session, keyring)
+        next = Generation(
+            share=share.share,
+            space=share.space,
+            item=share.item,
+            version=version,
+            generation=share.generation + 1,
+            shared=SharedContent(content, share.opened.whole, conditions.terms),
+            conditions=conditions,
+        )
+        next = await _with_files(session, keyring, next, share.content.files)
         try:
-            await session.send(_to_command(sealed), sealed.content, sealed.owner_wrap, sealed.recipient_wrap)
+            await sending.send(session, keyring, connection, _with_originals(keyring, connection, next))
             break
-        except StaleSequence:
+        except StaleVersion:
             if not left:
                 raise
-    lines.sent(session, sealed.manifest)
-    return await show(session, keyring, read_manifest(sealed.manifest).share)
+    return await show(session, keyring, share.share)
+
+
+async def outdated(session: Session, keyring: Keyring, item_id: str | None = None) -> list[Share | Broken]:
+    """One's own shares, of all items or of one, whose recipients read an older version than the item has now.
+
+    What is broken is there as well: nobody knows what its recipient reads.
+    """
+    kept = await items.all_of(session, keyring) if item_id is None else [await items.show(session, keyring, item_id)]
+    newest = {item.item: item.version for item in kept if isinstance(item, items.Item)}
+    ask = AskShares(direction="outgoing", item=item_id or "")
+    found = await finding.found_by(
+        session, keyring, ask, None if item_id is None else lines.shares_of_item(session, item_id)
+    )
+    return [each for each in found if isinstance(each, Broken) or _is_behind(each, newest)]
+
+
+def _is_behind(share: Share, newest: Mapping[str, int]) -> bool:
+    if share.manifest.source is not None or isinstance(share.bar, ShareExpired):
+        return False
+    return share.version < newest.get(share.item, 0)
+
+
+async def update_all(session: Session, keyring: Keyring, outdated: Sequence[Share | Broken]) -> dict[str, str]:
+    """Update these shares; those that could not be updated, with the error's code. One that cannot holds up no other.
+
+    Raises:
+        Unreachable: nobody is there, and nothing more can be done now.
+    """
+    failed: dict[str, str] = {}
+    for share in outdated:
+        if isinstance(share, Broken):
+            failed[share.id] = share.alarm.code
+            continue
+        try:
+            await update(session, keyring, share.share)
+        except Unreachable:
+            raise
+        except PrivityError as error:
+            failed[share.share] = error.code
+    return failed
 
 
 async def all_of(session: Session, keyring: Keyring, direction: Direction = "all") -> list[Share | Broken]:
@@ -99,255 +194,228 @@ async def all_of(session: Session, keyring: Keyring, direction: Direction = "all
 
     What was sent and is neither served nor ended is broken: `Withheld`.
     """
-    good, broken = await _learned(session, keyring)
-    before = lines.known(session, good)
-    ask = AskShares(direction=direction)
-    found = await session.ask_all(ask, ShareRow, fresh=direction != "outgoing")
-    shares = await _opened(session, keyring, found, before, broken)
-    missing = before.missing(row.share for row in found.rows)
-    own = {"incoming": (False,), "outgoing": (True,), "all": (False, True)}[direction]
-    expected = [seen for seen in missing if lines.is_own(session, seen) in own]
-    return [*shares, *await lines.left_out(session, before, expected)]
+    return await finding.found_by(session, keyring, AskShares(direction=direction))
 
 
 async def show(session: Session, keyring: Keyring, id: str) -> Share:
-    """A share by id or unique prefix.
+    """A share, open, by id or unique prefix.
 
     Raises:
+        ShareExpired, TermsNotAccepted: it cannot be read.
         Withheld: it was sent and did not end, but is not served; or it is served, and stands in no line.
-        RolledBack: it had ended.
+        RolledBack: it had ended, or this is an older generation of it.
     """
-    ask = AskShares(id=id, limit=2)
-    await feed.learn(session)
-    before = lines.known(session, prefix=id)
-    found = await session.ask(ask, ShareRow, fresh=True)
-    if id and len(found.rows) < 2:  # with two, the id is ambiguous anyway
-        await _check_left_out(session, keyring, before, before.missing(row.share for row in found.rows))
-    row = found.one("share", id)
-    if row.share not in before.seen:  # what its line says must be known before it is asked for
-        connection = await connections.show(session, keyring, row.connection)
-        await lines.learn(session, connection)
-        before = lines.known(session, [connection], id)
-        found = await session.ask(ask, ShareRow, fresh=True)
-    return await _open_one(session, keyring, found.one("share", id), found, before)
+    share, _ = await finding.served(session, keyring, id)
+    _ = share.opened
+    return share
+
+
+async def own(session: Session, keyring: Keyring, id: str) -> Share:
+    """A share that one gives, by id or unique prefix.
+
+    Raises:
+        NotFound: there is none; what one is given, only its sender changes.
+    """
+    share = await show(session, keyring, id)
+    if share.incoming:
+        raise NotFound(f"share {share.share} is not yours: only {share.sender} can change it")
+    return share
+
+
+async def ways_to(session: Session, keyring: Keyring, item_id: str) -> list[Share | Broken]:
+    """All shares to me of an item, by the item's id or unique prefix: what can be read and is newest comes first.
+
+    Raises:
+        NotFound: no item that one is given begins like this.
+        Ambiguous: more than one does, or items of more than one owner have this id.
+        Withheld, RolledBack: as `show`.
+    """
+    ask = AskShares(item=item_id, direction="incoming")
+    found = await finding.found_by(session, keyring, ask, lines.shares_of_item(session, item_id))
+    shares = [each for each in found if isinstance(each, Share)]
+    broken = [each for each in found if isinstance(each, Broken)]
+    if not shares and broken:
+        raise broken[0].alarm
+    Rows(tuple({share.item: share for share in shares}.values()), {}).one("item", item_id)
+    first, *others = by_item(shares)
+    if others:
+        raise Ambiguous(f"items of different owners have the id {first[0].item}; read each by its share")
+    return [*first, *broken]
 
 
 async def incoming_of_item(session: Session, keyring: Keyring, item_id: str) -> Share:
-    """The newest share to me of an item, by the item's id or unique prefix.
+    """The newest share to me of an item that can be read.
 
     Raises:
-        Withheld, RolledBack: as `show`.
+        ShareExpired, TermsNotAccepted: none can be read.
+        NotFound, Ambiguous, Withheld, RolledBack: as `ways_to`.
     """
-    good, _ = await _learned(session, keyring)
-    before, of_item = lines.known(session, good), lines.shares_of_item(session, item_id)
-    found = await session.ask_all(AskShares(item=item_id, direction="incoming"), ShareRow, fresh=True)
-    missing = before.missing((row.share for row in found.rows), of_item)
-    await _check_left_out(session, keyring, before, [seen for seen in missing if not lines.is_own(session, seen)])
-    newest = {row.item: row for row in found.rows}
-    row = Rows(tuple(newest.values()), found.sealed).one("item", item_id)
-    return await _open_one(session, keyring, row, found, before)
+    ways = await ways_to(session, keyring, item_id)
+    for each in ways:
+        if isinstance(each, Broken):
+            raise each.alarm
+    return best_of(ways)
+
+
+def best_of(ways: Sequence[Share | Broken]) -> Share:
+    """The first of the ways to an item, open.
+
+    Raises:
+        ShareExpired, TermsNotAccepted: it cannot be read, and so none of them can.
+    """
+    best = next(each for each in ways if isinstance(each, Share))
+    _ = best.opened
+    return best
+
+
+def by_item(found: Iterable[Share | Broken]) -> list[list[Share]]:
+    """The ways to each item: what can be read and is newest comes first.
+
+    The same id of another first owner is another item. Of what cannot be read and came over others the first owner is
+    not known: that goes with each of its id.
+    """
+    ways: dict[str, dict[str | None, list[Share]]] = {}
+    for share in found:
+        if isinstance(share, Share):
+            ways.setdefault(share.item, {}).setdefault(share.first_owner, []).append(share)
+    grouped: list[list[Share]] = []
+    for owners in ways.values():
+        unknown = owners.pop(None, [])
+        grouped += [sorted([*known, *unknown], key=_newest_first) for known in owners.values() or [[]]]
+    return grouped
+
+
+def _newest_first(share: Share) -> tuple[bool, int, datetime]:
+    return share.shared is None, -share.version, share.created
+
+
+async def offered_terms(session: Session, keyring: Keyring, id: str) -> tuple[Share, Terms]:
+    """The terms of a share that one is given, to be read before they are accepted.
+
+    Raises:
+        NotFound: it is one's own, or has none.
+        ShareExpired: it cannot be read any more.
+    """
+    share, found = await finding.served(session, keyring, id)
+    manifest = share.manifest
+    if not share.incoming or manifest.terms is None:
+        raise NotFound(f"share {share.share} has no terms to accept")
+    if isinstance(share.bar, ShareExpired):
+        raise share.bar
+    key = await stored_connection_key(session, keyring, manifest.recipient_key)
+    return share, open_terms(manifest, found.blob(manifest.terms), key.pair.private)
+
+
+async def accept(session: Session, keyring: Keyring, id: str, terms_hash: str | None = None) -> Share:
+    """Accept the terms of a share, signed with one's identity; the share, open.
+
+    Args:
+        terms_hash: of those that the person has read, if they have.
+
+    Raises:
+        WrongTerms: the share has others.
+        NotFound, ShareExpired: as `offered_terms`.
+    """
+    share, terms = await offered_terms(session, keyring, id)
+    if terms_hash not in (None, terms.hash):
+        raise WrongTerms("the sender has changed the terms since you read them")
+    if not share.accepted:
+        keyring, _ = await current(session, keyring)
+        signature = accept_terms(keyring.identity.sign, share.manifest)
+        await session.send(AcceptTerms(share.share, terms.hash, b64(signature)))
+    return await show(session, keyring, share.share)
+
+
+async def keep(session: Session, keyring: Keyring, id: str) -> Item:
+    """Keep a copy of what one is given, as an item of one's own under a DEK of its own.
+
+    Raises:
+        KeepNotPermitted: its sender has not permitted it.
+        NotFound: there is no such share, or it is one's own.
+        ShareExpired, TermsNotAccepted: it cannot be read.
+    """
+    share = await show(session, keyring, id)
+    if not share.incoming:
+        raise NotFound(f"share {share.share} is of an item of your own")
+    if not share.manifest.keep:
+        raise KeepNotPermitted
+    files = [await read_file(session, keyring, share, name) for name in share.content.files]
+    return await items.add(session, keyring, share.content.label, share.content.slots, files)
+
+
+async def read_file(session: Session, keyring: Keyring, share: Share, name: str) -> Plain:
+    """A file of a share that one gives or is given.
+
+    Raises:
+        NotFound: it has no such file.
+        FileMissing, Withheld: the home does not have it.
+        ShareExpired, TermsNotAccepted: it cannot be read.
+    """
+
+    async def reread() -> Attachments:
+        return (await show(session, keyring, share.share)).content.files
+
+    return await fetch(session, Holder(share.share, share.owner, is_share=True), one(share.content.files, name), reread)
 
 
 async def remove(session: Session, id: str) -> str:
-    """End a share, from either side; its full id."""
+    """End a share, from either side; its full id.
+
+    Raises:
+        Withheld: the backend says that it had ended before, and nobody has signed that.
+    """
     row = (await session.ask(AskShares(id=id, limit=2), ShareRow)).one("share", id)
-    result = await session.send(RemoveShare(row.share))
-    if result.position:
+    result = await session.queue(RemoveShare(row.share))
+    if result is None:
+        return row.share
+    if result.status == "accepted":
         session.memory.ended(lines.SHARE, row.share, result.position)
+    else:  # somebody was faster, says the backend
+        await lines.check_ended(session, row)
     return row.share
 
 
-async def _seal(session: Session, keyring: Keyring, connection: Connection, item: Item) -> SealedShare:
-    """The item for the other side, as the next in one's own line."""
-    n, prev = await lines.next_place(session, connection)
-    return seal_share(
-        new_dek(),
-        keyring.kek,
-        item.content.to_bytes(),
-        share=new_id(),
-        space=new_id(),
-        connection=connection.connection,
-        item=item.item,
-        version=item.version,
-        owner=keyring.account,
-        recipient=connection.peer,
-        suite=connection.suite,
-        recipient_public=connection.public,
-        recipient_key=connection.peer_key,
-        identity=keyring.identity.sign,
-        n=n,
-        prev=prev,
-        checkpoint=await newest_checkpoint(session),
+def _with_originals(keyring: Keyring, connection: Connection, next: Generation) -> Generation:
+    """With the owner's signature over each value, where it may be shared on."""
+    originals = provenance.of_own(
+        keyring.identity.sign,
+        next.place(keyring, connection),
+        next.shared.content,
+        whole=next.shared.whole,
+        conditions=next.conditions,
     )
+    return replace(next, shared=replace(next.shared, provenance=originals))
 
 
-def _to_command(sealed: SealedShare) -> CreateShare:
-    manifest = read_manifest(sealed.manifest)
-    return CreateShare(
-        share=manifest.share,
-        space=manifest.space,
-        connection=manifest.connection,
-        item=manifest.item,
-        version=manifest.version,
-        recipient=manifest.recipient,
-        recipient_key=manifest.recipient_key,
-        suite=manifest.suite.value,
-        manifest=b64(sealed.manifest),
-        signature=b64(sealed.signature),
-        content=manifest.content,
-        owner_wrap=manifest.owner_wrap,
-        recipient_wrap=manifest.recipient_wrap,
-    )
+async def _with_files(session: Session, keyring: Keyring, next: Generation, before: Attachments) -> Generation:
+    """With the files under keys that are the share's own: the item's stay with the item.
+
+    Args:
+        before: the files of the share's generation before.
+    """
+    item, share = Holder(next.item, keyring.account, is_share=False), Holder(next.share, keyring.account, is_share=True)
+    content = next.shared.content
+
+    async def reread() -> Attachments:
+        return (await items.show(session, keyring, next.item)).content.files
+
+    listed, following = await renew(session, item, content.files, share, before, reread)
+    shared = replace(next.shared, content=replace(content, files=listed))
+    return replace(next, shared=shared, following=tuple(following))
 
 
-async def _learned(session: Session, keyring: Keyring) -> tuple[list[Connection], dict[str, Broken]]:
-    """The connections whose lines were read and hold; and by their ids those that do not."""
-    await feed.learn(session)
-    good: list[Connection] = []
-    broken: dict[str, Broken] = {}
-    for each in await connections.all_own(session, keyring):
-        if isinstance(each, Broken):
-            broken[each.id] = each
-            continue
-        try:
-            await lines.learn(session, each)
-            good.append(each)
-        except (IntegrityAlarm, Malformed) as alarm:
-            broken[each.connection] = Broken(each.connection, each.address, alarm)
-    return good, broken
-
-
-async def _check_left_out(session: Session, keyring: Keyring, before: lines.Known, missing: list[Seen]) -> None:
-    if missing and not before.connections:  # for the names
-        good = [each for each in await connections.all_own(session, keyring) if isinstance(each, Connection)]
-        before.connections.update({each.connection: each for each in good})
-    for left_out in await lines.left_out(session, before, missing):
-        raise left_out.alarm
-
-
-async def _opened(
-    session: Session, keyring: Keyring, found: Rows[ShareRow], before: lines.Known, broken: dict[str, Broken]
-) -> list[Share | Broken]:
-    """Each share, or what is wrong with it; and each connection that does not hold, if no share shows that."""
-    mine = await _mine(session, keyring, found.rows)
-    shares: list[Share | Broken] = []
-    for row in found.rows:
-        try:
-            if row.connection in broken:
-                raise broken[row.connection].alarm
-            await _connect(session, keyring, row, before)
-            shares.append(await _open(session, keyring, row, found, before, mine))
-        except (IntegrityAlarm, Malformed) as alarm:
-            peer = row.owner_address if row.owner != keyring.account else row.recipient_address
-            shares.append(Broken(row.share, peer, alarm))
-    shown = {row.connection for row in found.rows}
-    return shares + [each for connection, each in broken.items() if connection not in shown]
-
-
-async def _open_one(
-    session: Session, keyring: Keyring, row: ShareRow, found: Rows[ShareRow], before: lines.Known
-) -> Share:
-    await _connect(session, keyring, row, before)
-    return await _open(session, keyring, row, found, before, await _mine(session, keyring, (row,)))
-
-
-async def _connect(session: Session, keyring: Keyring, row: ShareRow, before: lines.Known) -> None:
-    """See that the share's connection is at hand: it may be newer than what was asked for before."""
-    if row.connection in before.connections:
-        return
+async def _renewed(session: Session, keyring: Keyring, share: Share) -> tuple[int, items.Content]:
+    """The version and content that a share of one's own should have now; one that was given up stays as it was."""
     try:
-        before.connections[row.connection] = await connections.show(session, keyring, row.connection)
+        item = await items.show(session, keyring, share.item)
     except NotFound:
-        raise Withheld(f"The backend leaves out the connection that share {row.share} goes over.") from None
+        return share.version, share.content
+    if share.opened.whole:
+        return item.version, item.content
+    shared, now = share.content, item.content
+    return item.version, chosen(now, shared.slots.keys() & now.slots.keys(), shared.files.keys() & now.files.keys())
 
 
-async def _mine(session: Session, keyring: Keyring, rows: Sequence[ShareRow]) -> tuple[Identity, ...]:
-    """One's own identities, where a row is one's own."""
-    if any(row.owner == keyring.account for row in rows):
-        return (await own_line(session))[1]
-    return ()
-
-
-async def _open(
-    session: Session,
-    keyring: Keyring,
-    row: ShareRow,
-    found: Rows[ShareRow],
-    before: lines.Known,
-    mine: tuple[Identity, ...],
-) -> Share:
-    incoming = row.owner != keyring.account
-    connection = before.connections[row.connection]
-    line = connection.line if incoming else mine[index_of(mine, connection.own_head, OWN) :]
-    manifest = await signed_manifest(session, line, row.manifest, row.signature, row.position)
-    _check_place(row, manifest, connection, incoming)
-    await lines.check_served(session, before, manifest, unb64(row.manifest))
-    if not incoming:
-        dek = unwrap_own(keyring.kek, found.blob(row.wrap or ""), manifest, "owner")
-    elif row.claimed:
-        dek = unwrap_own(keyring.kek, found.blob(row.wrap or ""), manifest, "recipient")
-    else:
-        dek = await _claim(session, keyring, manifest, found.blob(row.wrap or ""))
-    content = read_content(open_share(manifest, dek, found.blob(row.content)))
-    return Share(
-        share=row.share,
-        connection=row.connection,
-        space=row.space,
-        item=row.item,
-        version=row.version,
-        incoming=incoming,
-        sender=connection.address if incoming else row.owner_address,
-        recipient=row.recipient_address if incoming else connection.address,
-        owner=row.owner,
-        claimed=row.claimed or incoming,
-        verified=connection.verified,
-        created=row.created,
-        content=content,
-    )
-
-
-async def _claim(session: Session, keyring: Keyring, manifest: Manifest, wrap: bytes) -> bytes:
-    """Unseal the DEK with the connection's private key, and keep it under the KEK from now on."""
-    key = await stored_connection_key(session, keyring, manifest.recipient_key)
-    dek = unseal_dek(manifest, wrap, key.pair.private)
-    rewrapped = rewrap_dek(keyring.kek, dek, manifest)
-    await session.send(ClaimShare(manifest.share, digest(rewrapped)), rewrapped)
-    return dek
-
-
-def _why_unverified(connection: Connection) -> str:
-    if connection.compromised:
-        return (
-            f"{connection.address} gave up keys as stolen: ask them whether it was they who did so, compare the safety "
-            f"number, and verify the connection again; or share with consent"
-        )
-    return f"the connection with {connection.address} is not verified: compare the safety number, or share with consent"
-
-
-def _check_place(row: ShareRow, manifest: Manifest, connection: Connection, incoming: bool) -> None:
-    """What the row says must be what the sender signed, between the two ends of the pinned connection."""
-    said = (
-        row.share,
-        row.space,
-        row.connection,
-        row.item,
-        row.version,
-        row.owner,
-        row.recipient,
-        row.content,
-    )
-    signed = (
-        manifest.share,
-        manifest.space,
-        manifest.connection,
-        manifest.item,
-        manifest.version,
-        manifest.owner,
-        manifest.recipient,
-        manifest.content,
-    )
-    if said != signed:
-        raise ForgedRecord(f"What the backend says of share {row.share} is not what its sender signed.")
-    own_key = connection.key if incoming else connection.peer_key
-    if connection.peer not in (manifest.owner, manifest.recipient) or manifest.recipient_key != own_key:
-        raise KeyMismatch(f"Share {row.share} is not between the two ends of its connection.")
+def _check_future(conditions: Conditions) -> None:
+    if conditions.expires is not None and conditions.expires <= datetime.now(UTC):
+        raise PastDate("that time has passed already: a share ends in the future")

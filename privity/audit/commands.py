@@ -20,6 +20,7 @@ KEYRING: Final = "keyring"
 READS: Final[Mapping[str, frozenset[str]]] = {
     "shares": frozenset({"share-fetched"}),
     "spaces": frozenset({"share-fetched"}),
+    "files": frozenset({"share-fetched"}),
     KEYRING: frozenset({"keyring-fetched", "keyring-refused"}),
 }
 """The events for which a query is the evidence, by its view."""
@@ -49,9 +50,34 @@ MADE: Final[Mapping[str, frozenset[str]]] = {
         "items.add": "item-added",
         "items.edit": f"item-edited {_ERASED}",
         "items.remove": f"item-removed {_ERASED}",
+        "files.attach": "file-attached",
+        "files.detach": f"file-detached {_ERASED}",
+        "delegations.grant": "delegation-granted",
+        "delegations.claim": f"delegation-claimed {_ERASED}",
+        "delegations.remove": f"delegation-removed {_ERASED}",
+        "delegations.keep-item": f"item-kept {_ERASED}",
+        "delegations.drop-item": f"item-dropped {_ERASED}",
+        "pieces.set": f"piece-set piece-granted {_ERASED}",
+        "pieces.regrant": f"piece-granted {_ERASED}",
+        "pieces.store": "piece-stored",
+        "pieces.release": f"piece-released request-closed {_ERASED}",
+        "pieces.remove": f"piece-removed {_ERASED}",
+        "requests.create": f"piece-requested {_ERASED}",
+        "requests.approve": f"request-approved piece-granted {_ERASED}",
+        "requests.decline": f"request-declined {_ERASED}",
+        "requests.withdraw": f"request-closed {_ERASED}",
+        "rules.set": f"rules-set {_ERASED}",
         "shares.create": "encryption-space-opened share-created line-extended",
+        "shares.revise": f"share-revised line-extended {_ERASED}",
+        "shares.accept-terms": "terms-accepted",
         "shares.claim": f"share-claimed {_ERASED}",
         "shares.remove": f"share-removed {_ERASED}",
+        "groups.stage": f"group-staged {_ERASED}",
+        "groups.advance": f"group-advanced group-keyed {_ERASED}",
+        "groups.claim": f"group-claimed {_ERASED}",
+        "groups.leave": f"group-left {_ERASED}",
+        "groups.post": f"group-posted group-line-extended {_ERASED}",
+        "groups.withdraw": f"group-withdrawn group-line-extended {_ERASED}",
     }.items()
 }
 """The events that can follow from each command; one that is not here is of a newer version."""
@@ -64,13 +90,20 @@ ACTOR: Final[Mapping[str, str]] = {
     for field_name, names in {
         "account": "address-claimed account-registered identity-extended identity-rotated passphrase-changed "
         "account-renamed account-closed keypair-stored public-key-published keypair-removed keyring-fetched "
-        "keyring-refused",
-        "owner": "item-added item-edited item-removed encryption-space-opened share-created",
+        "keyring-refused rules-set group-claimed group-left",
+        "owner": "item-added item-edited item-removed file-attached file-detached "
+        "encryption-space-opened share-created share-revised "
+        "piece-set piece-granted piece-removed request-approved request-declined",
         "inviter": "connection-invited invitation-cancelled connection-confirmed",
-        "by": "invitation-accepted invitation-declined connection-noted connection-removed share-removed",
-        "recipient": "share-claimed",
+        "by": "piece-released request-closed "
+        "invitation-accepted invitation-declined connection-noted connection-removed share-removed "
+        "delegation-granted delegation-claimed delegation-removed item-kept item-dropped "
+        "group-staged group-advanced group-keyed group-withdrawn",
+        "author": "group-posted group-line-extended",
+        "recipient": "share-claimed terms-accepted",
         "sender": "line-extended",
-        "reader": "share-fetched",
+        "reader": "share-fetched piece-stored",
+        "asker": "piece-requested",
     }.items()
     for name in names.split()
 }
@@ -170,6 +203,8 @@ def _check_asked(group: Group, view: str, params: object) -> None:
     """Who is said to have fetched a share must have asked for such a one."""
     assert isinstance(params, dict)  # noqa: S101 - checked with the events
     for _, event in group.events:
+        if view == "files" and params.get("of") != event.get("share"):
+            raise ForgedRecord("the query did not ask for a file of this share")
         outgoing = view == "shares" and params.get("direction") == "outgoing"
         if outgoing or (view == "shares" and not str(event.get("share")).startswith(str(params.get("id") or ""))):
             raise ForgedRecord("the query did not ask for this share")

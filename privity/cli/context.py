@@ -24,6 +24,7 @@ T = TypeVar("T")
 Row = Mapping[str, object]
 
 DEFAULT_HOME = Path("~/.privity")
+QUEUED = "The home cannot be reached: this waits on this device, and is sent with your next command that reaches it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,7 @@ class Context:
     server: str | None = field(repr=False)
     home: Path
     console: Console
+    offline: bool = False
 
     @property
     def folder(self) -> ProfileFolder:
@@ -99,13 +101,18 @@ def with_session(ctx: typer.Context, work: Callable[[Session, Keyring, Profile],
     """Open the profile, do the work in one session, and leave."""
     here = context(ctx)
     here.folder.load()
-    session, keyring, profile = open_session(here.folder, passphrase(), here.server)
+    session, keyring, profile = open_session(here.folder, passphrase(), here.server, offline=here.offline)
 
     async def run() -> T:
         async with session:
             return await work(session, keyring, profile)
 
     return asyncio.run(run())
+
+
+def queued(session: Session) -> Row:
+    """What a row says beside all else where commands wait until the home is reached again."""
+    return {"queued": True} if session.queued else {}
 
 
 def _text(value: object) -> str:

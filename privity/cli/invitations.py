@@ -5,7 +5,10 @@ from typing import Annotated
 
 import typer
 
-from privity.agent import invitations
+from privity.agent import intents, invitations
+from privity.agent.keyring import Keyring
+from privity.agent.profile import Profile
+from privity.agent.session import Session
 from privity.cli.connections import connection_row
 from privity.cli.context import Row, context, with_session
 from privity.crypto.kem import Suite
@@ -33,12 +36,18 @@ def invite(
     name: NameOption = "",
     key: KeyOption = None,
     suite: SuiteOption = Suite.X_WING,
+    share: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ITEM", help="An item to be shared once they have accepted; again for more."),
+    ] = None,
 ) -> None:
     """Invite somebody. Hand the link over yourself: its secret part makes the connection verified."""
-    invited = with_session(
-        ctx,
-        lambda session, keyring, _: invitations.invite(session, keyring, email, name=name, key=key, suite=suite),
-    )
+
+    async def work(session: Session, keyring: Keyring, _: Profile) -> invitations.Invited:
+        wanted = await intents.checked(session, keyring, share or ())
+        return await invitations.invite(session, keyring, email, name=name, key=key, suite=suite, intents=wanted)
+
+    invited = with_session(ctx, work)
     hint = "Hand over the whole link, quoted; the e-mail that goes out does not have its secret part."
     context(ctx).show({"invitation": invited.invitation, "link": invited.link}, hint)
 

@@ -10,12 +10,30 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from privity.cli import accounts, audit, connections, feed, invitations, items, operate, shares
+from privity.cli import (
+    accounts,
+    agent,
+    audit,
+    connections,
+    delegations,
+    feed,
+    groups,
+    invitations,
+    items,
+    operate,
+    pieces,
+    requests,
+    rules,
+    shares,
+    tasks,
+)
 from privity.cli.context import DEFAULT_HOME, Context, context
+from privity.encoding import printable
 from privity.errors import PrivityError
+from privity.plain import PlainFormatter
 
 INTERRUPTED = 130
-GLOBAL_FLAGS = ("--json",)
+GLOBAL_FLAGS = ("--json", "--offline")
 GLOBAL_VALUES = ("--server", "--home")
 
 app = typer.Typer(
@@ -26,10 +44,17 @@ app = typer.Typer(
 )
 for name, group in {
     "account": accounts.app,
+    "agent": agent.app,
     "item": items.app,
     "invitation": invitations.app,
     "connection": connections.app,
     "share": shares.app,
+    "group": groups.app,
+    "delegate": delegations.app,
+    "piece": pieces.app,
+    "request": requests.app,
+    "rule": rules.app,
+    "profile": pieces.profile,
     "audit": audit.app,
     "dead": operate.dead,
 }.items():
@@ -39,6 +64,7 @@ for command in (
     invitations.accept,
     invitations.decline,
     feed.feed,
+    tasks.tasks,
     operate.up,
     operate.serve,
     operate.nats_config,
@@ -60,9 +86,18 @@ def root(
     home: Annotated[
         Path, typer.Option(envvar="PRIVITY_HOME", show_envvar=True, help="The profile's folder.")
     ] = DEFAULT_HOME,
+    offline: Annotated[
+        bool,
+        typer.Option(
+            "--offline",
+            envvar="PRIVITY_OFFLINE",
+            show_envvar=True,
+            help="As if the home could not be reached: what you read is what this device keeps, what you write waits.",
+        ),
+    ] = False,
 ) -> None:
     """Share private data with people you know: sealed on your device, read by nobody between."""
-    ctx.obj = Context(json=json, server=server, home=home, console=Console())
+    ctx.obj = Context(json=json, server=server, home=home, console=Console(), offline=offline)
 
 
 @app.command()
@@ -96,7 +131,9 @@ def hoist(arguments: Sequence[str]) -> list[str]:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; its exit code."""
-    logging.basicConfig(level=os.environ.get("PRIVITY_LOG", "WARNING").upper(), format="%(message)s")
+    screen = logging.StreamHandler()
+    screen.setFormatter(PlainFormatter("%(message)s"))
+    logging.basicConfig(level=os.environ.get("PRIVITY_LOG", "WARNING").upper(), handlers=[screen])
     try:
         app(args=hoist(arguments), prog_name="privity")
     except SystemExit as leaving:
@@ -104,7 +141,7 @@ def run(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except PrivityError as error:
-        print(f"error: {error.code}: {' '.join(error.message.split())}", file=sys.stderr)
+        print(f"error: {error.code}: {printable(' '.join(error.message.split()))}", file=sys.stderr)
         return error.exit_code
     return 0
 

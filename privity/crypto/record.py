@@ -8,6 +8,7 @@ spelling.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from privity.crypto.kem import Suite
@@ -68,6 +69,18 @@ class Facts:
         """The base64url text of 32 bytes, as text."""
         self.raw(name, HASH_BYTES)
         return self.text(name)
+
+    def instant(self, name: str) -> datetime:
+        """A time in its one spelling: UTC, as ISO 8601."""
+        text = self.text(name)
+        try:
+            at = datetime.fromisoformat(text)
+            same = at.tzinfo is not None and at.astimezone(UTC).isoformat() == text
+        except (ValueError, OverflowError):
+            same = False
+        if not same:
+            raise Malformed(f"{name} is not a time")
+        return at
 
     def suite(self, name: str) -> Suite:
         """The name of a known suite."""

@@ -6,14 +6,40 @@ from typing import Any, cast, get_args, get_type_hints
 from pydantic import JsonValue, TypeAdapter, ValidationError
 
 from privity.errors import Malformed, UnknownCommand
-from privity.messages import accounts, connections, erasing, invitations, items, keys, reads, shares
+from privity.messages import (
+    accounts,
+    connections,
+    delegations,
+    erasing,
+    files,
+    groups,
+    invitations,
+    items,
+    keys,
+    pieces,
+    reads,
+    shares,
+)
 from privity.messages.base import Command, Event
 from privity.messages.fields import Address, SealedMark
 
 MAX_PLACE = 100
 """Characters of the place of a mistake."""
 
-CONTEXTS = (accounts, keys, invitations, connections, items, shares, erasing, reads)
+CONTEXTS = (
+    accounts,
+    keys,
+    invitations,
+    connections,
+    items,
+    shares,
+    groups,
+    pieces,
+    files,
+    delegations,
+    erasing,
+    reads,
+)
 
 COMMANDS: dict[str, type[Command]] = {
     command.subject: command for context in CONTEXTS for command in cast(tuple[type[Command], ...], context.COMMANDS)

@@ -8,6 +8,9 @@ from pydantic import Field, StringConstraints
 from privity.messages.base import Command, Event
 from privity.messages.fields import AccountId, Digest
 
+MAX_ERASED = 16
+"""Sealed objects that one event names; more of them take more events."""
+
 AnyId = Annotated[str, StringConstraints(pattern=r"^[a-z2-7]{26}([a-z2-7]{26})?$")]
 """The id of an item, share, key, invitation, connection or account."""
 
@@ -24,7 +27,7 @@ class SealedErased(Event):
     kind: ClassVar[str] = "erasure"
     id_field: ClassVar[str] = "id"
     id: AnyId
-    digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=16)]
+    digests: Annotated[tuple[Digest, ...], Field(min_length=1, max_length=MAX_ERASED)]
     accounts: Annotated[tuple[AccountId, ...], Field(min_length=1, max_length=16)]
 
 

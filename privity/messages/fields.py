@@ -57,6 +57,11 @@ CheckpointNote = Annotated[str, StringConstraints(max_length=512)]
 
 Position = Annotated[int, Field(ge=1, le=2**62)]
 Version = Annotated[int, Field(ge=1, le=2**31 - 1)]
+PieceName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
+"""What a piece is called: phone, mail, currentcity, or any other word."""
+
+Hops = Annotated[int, Field(ge=0, le=8)]
+"""Over how many hands something may go on."""
 SuiteName = Literal["MLKEM768_X25519", "X25519", "RSA-4096-OAEP"]
 Instant = AwareDatetime
 

@@ -9,7 +9,9 @@ from privity.messages.fields import (
     Bytes,
     ConnectionId,
     Digest,
+    Hops,
     Id,
+    Instant,
     LineId,
     Sealed,
     Signature,
@@ -23,6 +25,10 @@ class CreateShare(Command):
     """Share an item over a connection; the signed manifest repeats every field and names every sealed object.
 
     The manifest also has its number in the sender's line, and the digest of the one before: it must be the next.
+
+    Nobody reads after `expires`, nor before accepting `terms`, which are sealed to the recipient; `terms_hash` is the
+    salted hash of their text. `reshare` is over how many hands it may go on from the recipient, 0 for none; `keep`
+    whether the recipient may have a copy of their own after the end. `source` is the share that is shared on here.
     """
 
     subject: ClassVar[str] = "shares.create"
@@ -39,15 +45,55 @@ class CreateShare(Command):
     content: Sealed
     owner_wrap: Sealed
     recipient_wrap: Sealed
+    expires: Instant | None = None
+    terms: Sealed | None = None
+    terms_hash: Digest | None = None
+    reshare: Hops = 0
+    keep: bool = False
+    source: Id | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReviseShare(Command):
+    """Give the recipient the next generation of a share: the item as it is now, under a fresh DEK, and new conditions.
+
+    Fields are as in `CreateShare`; what a share is about, and between whom, never changes.
+    """
+
+    subject: ClassVar[str] = "shares.revise"
+    share: Id
+    version: Version
+    generation: Version
+    manifest: Bytes
+    signature: Signature
+    content: Sealed
+    owner_wrap: Sealed
+    recipient_wrap: Sealed
+    expires: Instant | None
+    terms: Sealed | None
+    terms_hash: Digest | None
+    reshare: Hops
+    keep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptTerms(Command):
+    """The recipient accepts a share's terms, signing the salted hash of their text with the identity."""
+
+    subject: ClassVar[str] = "shares.accept-terms"
+    share: Id
+    terms_hash: Digest
+    signature: Signature
 
 
 @dataclass(frozen=True, slots=True)
 class ClaimShare(Command):
-    """The recipient keeps the DEK under a KEK of their own: later reads need no private key."""
+    """The recipient keeps the DEK of a generation under a KEK of their own: later reads need no private key."""
 
     subject: ClassVar[str] = "shares.claim"
     share: Id
     wrap: Sealed
+    generation: Version = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +156,55 @@ class ShareCreated(Event):
     content: Sealed
     owner_wrap: Sealed
     recipient_wrap: Sealed
+    expires: Instant | None
+    terms: Sealed | None
+    terms_hash: Digest | None
+    reshare: Hops
+    keep: bool
+    source: Id | None
+
+
+@dataclass(frozen=True, slots=True)
+class ShareRevised(Event):
+    """A share has its next generation: the one before is not served any more, and must be claimed anew."""
+
+    context: ClassVar[str] = "shares"
+    name: ClassVar[str] = "share-revised"
+    kind: ClassVar[str] = "share"
+    id_field: ClassVar[str] = "share"
+    share: Id
+    space: Id
+    connection: ConnectionId
+    owner: AccountId
+    recipient: AccountId
+    item: Id
+    version: Version
+    generation: Version
+    manifest: Bytes
+    signature: Bytes
+    content: Sealed
+    owner_wrap: Sealed
+    recipient_wrap: Sealed
+    expires: Instant | None
+    terms: Sealed | None
+    terms_hash: Digest | None
+    reshare: Hops
+    keep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TermsAccepted(Event):
+    """The recipient accepted the terms with this hash; `signature` is by the recipient's identity."""
+
+    context: ClassVar[str] = "shares"
+    name: ClassVar[str] = "terms-accepted"
+    kind: ClassVar[str] = "share"
+    id_field: ClassVar[str] = "share"
+    share: Id
+    owner: AccountId
+    recipient: AccountId
+    terms_hash: Digest
+    signature: Bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,5 +237,13 @@ class ShareRemoved(Event):
     by: AccountId
 
 
-COMMANDS = (CreateShare, ClaimShare, RemoveShare)
-EVENTS = (EncryptionSpaceOpened, LineExtended, ShareCreated, ShareClaimed, ShareRemoved)
+COMMANDS = (CreateShare, ReviseShare, AcceptTerms, ClaimShare, RemoveShare)
+EVENTS = (
+    EncryptionSpaceOpened,
+    LineExtended,
+    ShareCreated,
+    ShareRevised,
+    TermsAccepted,
+    ShareClaimed,
+    ShareRemoved,
+)

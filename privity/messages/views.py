@@ -1,7 +1,6 @@
 """The views: what can be asked, with which parameters, and what a row says."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
@@ -15,14 +14,18 @@ from privity.messages.fields import (
     CommandId,
     ConnectionId,
     Digest,
+    Hops,
     Id,
+    Instant,
     Key32,
+    PieceName,
     Position,
     Signature,
     SignedRecord,
     SuiteName,
     Version,
 )
+from privity.messages.groups import GroupId, GroupRole, Index, Proof
 
 PAGE = 100
 MAX_PAGE = 200
@@ -98,22 +101,59 @@ class AskConnections(Ask):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskItems(Ask):
-    """One's own items; `shared_with` leaves those that are shared over that connection."""
+    """One's own items, or those of `principal`, whose delegate one is.
+
+    `shared_with` leaves those that are shared over that connection.
+    """
 
     view: ClassVar[str] = "items"
     id: Prefix = ""
     shared_with: ConnectionId | None = None
+    principal: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskVaults(Ask):
+    """The vault keys that one holds, of all or of one person; what is unclaimed is released only for a fresh nonce."""
+
+    view: ClassVar[str] = "vaults"
+    principal: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskDelegations(Ask):
+    """The signed steps that made and ended the delegates of a person: oneself, or one whose delegate one is."""
+
+    view: ClassVar[str] = "delegations"
+    principal: AccountId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AskShares(Ask):
-    """Shares to me and from me; an unclaimed wrapped DEK is released only for a fresh nonce."""
+    """Shares to me and from me; an unclaimed wrapped DEK is released only for a fresh nonce.
+
+    With `bare` no sealed object goes along: nothing is released, and nothing recorded as read.
+    """
 
     view: ClassVar[str] = "shares"
     id: Prefix = ""
     item: Prefix = ""
     direction: Literal["incoming", "outgoing", "all"] = "all"
     connection: ConnectionId | None = None
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskFiles(Ask):
+    """What is attached to an item of one's own, or to a share from me or to me; one at a time fits into an answer.
+
+    With `bare` only what there is: no sealed object goes along, and nothing is recorded as read.
+    """
+
+    view: ClassVar[str] = "files"
+    of: Id
+    id: Prefix = ""
+    bare: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +211,83 @@ class AskLine(Ask):
     connection: ConnectionId
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskPieces(Ask):
+    """One's own pieces; or those of a connected person: each name, and what is granted, its key for a fresh nonce."""
+
+    view: ClassVar[str] = "pieces"
+    owner: AccountId | None = None
+    piece_name: PieceName | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskReaders(Ask):
+    """Who may read one's own pieces; with `held`, what others granted to oneself."""
+
+    view: ClassVar[str] = "readers"
+    piece: Prefix = ""
+    connection: ConnectionId | None = None
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskRequests(Ask):
+    """Requests for pieces, to me and from me; with `open` those alone that wait for an answer."""
+
+    view: ClassVar[str] = "requests"
+    id: Prefix = ""
+    direction: Literal["incoming", "outgoing", "all"] = "all"
+    connection: ConnectionId | None = None
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskRules(Ask):
+    """One's own rules by which requests are approved."""
+
+    view: ClassVar[str] = "rules"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskGroups(Ask):
+    """The groups that one is in; a space key that one has not claimed is released only for a fresh nonce."""
+
+    view: ClassVar[str] = "groups"
+    id: Prefix = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskGroupEpochs(Ask):
+    """The signed epochs of a group from the first on; who was dropped, or went, sees none behind that."""
+
+    view: ClassVar[str] = "group-epochs"
+    group: GroupId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskGroupMembers(Ask):
+    """The members of a group that one is in; or one account, with its identity chain, which ever was in it.
+
+    The cursor counts members.
+    """
+
+    view: ClassVar[str] = "group-members"
+    group: GroupId
+    account: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskGroupLine(Ask):
+    """All that was written to a group that one is in, by number; with `bare` without what it holds.
+
+    The cursor is a number.
+    """
+
+    view: ClassVar[str] = "group-line"
+    group: GroupId
+    bare: bool = False
+
+
 ASKS: dict[str, type[Ask]] = {
     ask.view: ask
     for ask in (
@@ -181,13 +298,24 @@ ASKS: dict[str, type[Ask]] = {
         AskOffer,
         AskConnections,
         AskItems,
+        AskVaults,
+        AskDelegations,
         AskShares,
+        AskFiles,
         AskSpaces,
         AskFeed,
         AskResult,
         AskCheckpoint,
         AskEvidence,
         AskLine,
+        AskGroups,
+        AskGroupEpochs,
+        AskGroupMembers,
+        AskGroupLine,
+        AskPieces,
+        AskReaders,
+        AskRequests,
+        AskRules,
     )
 }
 
@@ -229,7 +357,7 @@ class InvitationRow:
     inviter_address: Address
     email: Address
     status: Literal["new", "accepted", "declined", "cancelled", "expired"]
-    expires: datetime
+    expires: Instant
     connection: ConnectionId | None
     record: Bytes | None
     note: Digest | None
@@ -271,17 +399,51 @@ class ConnectionRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ItemRow:
-    """One's own item, sealed."""
+    """An item, sealed. One under a vault key has the record that its author signed, and the position it came at."""
 
     item: Id
     version: Version
     content: Digest
     wrap: Digest
+    record: Bytes | None = None
+    signature: Bytes | None = None
+    kept: Position | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VaultRow:
+    """A vault key, wrapped for who asks, and the key of each generation before, under the one that followed it.
+
+    `chain` is the principal's. Unclaimed, the wrap is sealed to a connection key; claimed, it is under one's own KEK.
+    """
+
+    principal: AccountId
+    chain: tuple[SignedRecord, ...]
+    generation: Version
+    wrap: Digest
+    claimed: bool
+    befores: tuple[Digest, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DelegationRow:
+    """A signed step, and the identity chain of the delegate whom it is about."""
+
+    principal: AccountId
+    n: Version
+    record: Bytes
+    signature: Bytes
+    position: Position
+    chain: tuple[SignedRecord, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareRow:
-    """A share, sealed. `wrap` is one's own: the owner's, the claimed one, or the one sealed to the connection key."""
+    """A share, sealed. `wrap` is one's own: the owner's, the claimed one, or the one sealed to the connection key.
+
+    The recipient gets neither content nor wrap before the terms are accepted, or after the share has expired; the
+    sealed terms are there for the recipient alone.
+    """
 
     share: Id
     space: Id
@@ -292,14 +454,35 @@ class ShareRow:
     recipient_address: Address
     item: Id
     version: Version
-    created: datetime
+    created: Instant
     manifest: Bytes
     signature: Bytes
     content: Digest
     wrap: Digest | None
     claimed: bool
     position: Position
-    """Of the event that made it: where the log has the sender's signature."""
+    """Of the event that made or last revised it: where the log has the sender's signature."""
+    generation: Version
+    expires: Instant | None
+    terms: Digest | None
+    terms_hash: Digest | None
+    accepted: Bytes | None
+    """The recipient's signature over the terms, once they are accepted."""
+    reshare: Hops
+    keep: bool
+    source: Id | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileRow:
+    """A file, sealed; its key, name and hash stand in the content of what it is attached to.
+
+    The recipient of a share gets it neither before the terms are accepted, nor after the share has expired.
+    """
+
+    of: Id
+    file: Id
+    content: Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -354,3 +537,163 @@ class LineRow:
     signature: Bytes
     position: Position
     ended: Position | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PieceRow:
+    """A piece, sealed: one's own, with one's own wrap; or somebody's, with what the reader has of the newest key.
+
+    Somebody's piece without a grant has its name alone. `due`: one's own needs a new key for its next version, as a
+    reader has gone; somebody's was granted under an older key, and the new one is still to come. One's own that was
+    removed has no content.
+    """
+
+    piece: Id
+    owner: AccountId
+    piece_name: PieceName
+    version: Version | None
+    generation: Version | None
+    record: Bytes | None
+    signature: Bytes | None
+    content: Digest | None
+    wrap: Digest | None
+    stored: bool
+    connection: ConnectionId | None
+    key: Id | None
+    grant: Bytes | None
+    due: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReaderRow:
+    """One grant of a piece: the key of which generation, sealed to which key, as the owner signed it."""
+
+    piece: Id
+    reader: AccountId
+    reader_address: Address
+    connection: ConnectionId
+    key: Id
+    generation: Version
+    wrap: Digest
+    grant: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestRow:
+    """A request for a piece; the owner has the challenge of the round that is open.
+
+    `approved` is the round that was granted last, until what it brought has ended: the asker has what was kept of it
+    (`kept`), and what the answer is over. `n` and `status` are those of the newest round.
+    """
+
+    request: Id
+    owner: AccountId
+    owner_address: Address
+    asker: AccountId
+    asker_address: Address
+    piece_name: PieceName
+    connection: ConnectionId
+    n: Version
+    status: Literal["open", "approved", "declined", "closed"]
+    signature: Bytes
+    challenge: Digest | None
+    approved: Version | None
+    kept: Digest | None
+    version: Version | None
+    generation: Version | None
+    content: Digest | None
+    wrap: Digest | None
+    answer: Key32 | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RulesRow:
+    """One's own rules, sealed; none once they were cleared."""
+
+    account: AccountId
+    version: Version
+    rules: Digest | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupRow:
+    """A group that one is in: one's own place in the newest epoch, and the space key as one has it.
+
+    `wrap` is sealed to one's identity, or, once claimed, under one's own KEK; `about` holds the name.
+    """
+
+    group: GroupId
+    epoch: Version
+    role: GroupRole
+    head: Digest
+    seal: Digest
+    index: Index
+    proof: Proof
+    wrap: Digest | None
+    claimed: bool
+    about: Digest
+    went: Annotated[int, Field(ge=0)]
+    """How many members went, whom the next epoch is to drop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupEpochRow:
+    """An epoch as its admin signed it, with the admin's place in the epoch before (of the first: in itself)."""
+
+    group: GroupId
+    epoch: Version
+    record: Bytes
+    signature: Bytes
+    by: AccountId
+    role: GroupRole
+    head: Digest
+    seal: Digest
+    index: Index
+    proof: Proof
+    link: Digest | None
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupMemberRow:
+    """A member: role and identity as the newest epoch has them, and the public seal key of that identity.
+
+    `chain` is there where the identity went on since, or for one account alone. `left` is the position at which they
+    went: they are in no next epoch. `gone`: they are in none any more.
+    """
+
+    group: GroupId
+    account: AccountId
+    address: Address
+    role: GroupRole
+    n: Annotated[int, Field(ge=0)]
+    head: Digest
+    seal: Digest
+    suite: SuiteName
+    public: Bytes
+    chain: tuple[SignedRecord, ...]
+    left: Position | None
+    gone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupLineRow:
+    """One number of a group's line: its signed manifest, and the author's place in the epoch that it names.
+
+    `content` and `wrap` are there while it is the newest version of a post that stands.
+    """
+
+    group: GroupId
+    n: Version
+    post: Id
+    author: AccountId
+    manifest: Bytes
+    signature: Bytes
+    role: GroupRole
+    head: Digest
+    seal: Digest
+    index: Index
+    proof: Proof
+    content: Digest | None
+    wrap: Digest | None
+    position: Position

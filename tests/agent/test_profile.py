@@ -5,11 +5,13 @@ import os
 import stat
 from dataclasses import replace
 from pathlib import Path
+from uuid import RFC_4122, UUID
 
 import pytest
 from uuid6 import uuid7
 
 from privity.agent.profile import OUTBOX, PROFILE, STATE, Profile, ProfileFolder, Waiting, secret_of
+from privity.agent.session import new_command_id
 from privity.encoding import b64
 from privity.errors import Malformed, NoProfile, ProfileExists
 from tests.examples import ANN
@@ -113,6 +115,38 @@ def test_commands_wait_in_the_order_in_which_they_were_made(folder: ProfileFolde
         folder.keep(each)
     assert folder.waiting() == made
     assert ProfileFolder(folder.path).waiting() == made
+
+
+def test_what_a_command_gives_up_waits_with_it_also_in_the_place_of_another(folder: ProfileFolder) -> None:
+    first, second = waiting(), replace(waiting(b"\n7"), version=7)
+    folder.keep(first)
+    folder.swap([first.id], [second])
+    assert folder.waiting() == [second]
+    (folder.path / OUTBOX / second.id).write_bytes(b"privity.cmd.ann.items.remove seven\n")
+    assert folder.waiting() == []
+    assert (folder.path / OUTBOX / f"{second.id}.aside").exists()
+
+
+def test_a_command_comes_behind_those_that_wait_also_where_the_clock_was_set_back() -> None:
+    last = "ffff0000-0000-7fff-bfff-ffffffffffff"
+    made = []
+    for _ in range(3):
+        made.append(last := new_command_id(last))
+    assert made == sorted(made)
+    assert made[0] > "ffff0000-0000-7fff-bfff-ffffffffffff"
+    assert {(UUID(each).version, UUID(each).variant) for each in made} == {(7, RFC_4122)}
+    assert new_command_id() < made[0]
+    assert UUID(new_command_id("no id")).version == 7
+
+
+def test_a_file_that_is_there_is_on_the_disk_with_its_name(
+    folder: ProfileFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[bool] = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: synced.append(stat.S_ISDIR(os.fstat(file).st_mode)))
+        folder.keep(waiting())
+    assert synced == [False, True]
 
 
 def test_a_command_waits_until_it_is_answered(folder: ProfileFolder) -> None:

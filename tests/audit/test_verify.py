@@ -96,6 +96,7 @@ def test_the_history_has_every_kind_of_event_and_command_that_a_log_can_hold(who
     assert set(ACTOR) == names - {"pair-connected", "pair-parted", "sealed-erased", "connection-established"}
 
 
+@pytest.mark.trial
 def test_s17_a_bit_flipped_in_any_field_of_any_line_is_found_and_its_position_is_named(
     tmp_path: Path, whole: bytes
 ) -> None:
@@ -133,6 +134,7 @@ def test_s17_any_bit_flipped_anywhere_is_found(
     assert alarm(tmp_path_factory.mktemp("bit"), bytes(damaged)).message.startswith(place(line, count))
 
 
+@pytest.mark.trial
 def test_any_event_dropped_doubled_or_swapped_with_its_neighbour_is_found_and_its_position_is_named(
     tmp_path: Path, whole: bytes
 ) -> None:
@@ -184,7 +186,7 @@ def test_another_spelling_of_the_same_facts_is_no_export(tmp_path: Path, whole: 
 
 def find(events: Lines, name: str, number: int = 0) -> int:
     """The index of an event of this name."""
-    return [index for index, event in enumerate(events) if event["name"] == f"{name}.v1"][number]
+    return [index for index, event in enumerate(events) if event["name"].rpartition(".v")[0] == name][number]
 
 
 def test_a_forgery_that_changes_nothing_verifies(check: Check, whole: bytes) -> None:
@@ -243,9 +245,11 @@ def test_an_event_that_does_not_follow_from_its_command_is_found(tmp_path: Path,
 
 def test_a_query_stands_for_no_command_and_a_command_for_no_read(tmp_path: Path, whole: bytes) -> None:
     def query_as_command(events: Lines) -> None:
-        event = events[find(events, "share-fetched")]
+        index = find(events, "share-fetched")
+        event = events[index]
         share, reader = (recorded(event)["event"][name] for name in ("share", "reader"))
-        event |= {"name": "share-removed.v1", "stream": f"share-{share}", "version": 3}
+        next = 1 + sum(each["stream"] == f"share-{share}" for each in events[:index])
+        event |= {"name": "share-removed.v1", "stream": f"share-{share}", "version": next}
         rewritten(event, by=reader)
 
     def command_as_read(events: Lines) -> None:

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from dataclasses import fields, replace
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -12,10 +13,15 @@ from privity.crypto.kem import KeyPair, Suite, generate_keypair
 from privity.crypto.keyring import new_dek
 from privity.crypto.record import encode_record
 from privity.crypto.sharing import (
+    Conditions,
     Manifest,
     SealedShare,
+    accept_terms,
+    check_accepted,
     line_id,
+    new_terms,
     open_share,
+    open_terms,
     read_manifest,
     rewrap_dek,
     unseal_dek,
@@ -270,3 +276,133 @@ def test_a_line_has_an_id_of_its_own_for_each_sender_and_connection():
     assert len(ids) == 4
     assert line_id("ca", "nn") != line_id("c", "ann")
     assert {len(each) for each in ids} == {52}
+
+
+# Conditions.
+
+TERMS = new_terms("for your eyes only")
+LATER = datetime(2026, 3, 15, 12, tzinfo=UTC)
+ALL = Conditions(expires=LATER, terms=TERMS, reshare=2, keep=True, source="share-0")
+
+
+def test_conditions_stand_in_the_manifest_as_the_owner_gave_them() -> None:
+    sealed = sealed_share(BOB, conditions=ALL, generation=3)
+    manifest = read_manifest(sealed.manifest)
+    said = (manifest.expires, manifest.terms_hash, manifest.reshare, manifest.keep, manifest.source)
+    assert said == (LATER, TERMS.hash, 2, True, "share-0")
+    assert manifest.generation == 3
+    assert sealed.terms is not None
+    assert sealed.parts[3] == sealed.terms
+    assert digest(sealed.terms) == manifest.terms
+    plain = read_manifest(sealed_share(BOB).manifest)
+    assert (plain.expires, plain.terms, plain.terms_hash, plain.reshare, plain.keep, plain.source) == (
+        None,
+        None,
+        None,
+        0,
+        False,
+        None,
+    )
+
+
+def test_a_manifest_of_before_there_were_conditions_is_read_and_has_none() -> None:
+    facts = json.loads(sealed_share(BOB).manifest)
+    for name in ("expires", "terms", "terms_hash", "reshare", "keep", "source"):
+        del facts[name]
+    manifest = read_manifest(encode_record(facts))
+    assert (manifest.expires, manifest.terms_hash, manifest.reshare, manifest.source) == (None, None, 0, None)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"expires": "2026-03-15T12:00:00"},
+        {"expires": "2026-03-15T13:00:00+01:00"},
+        {"expires": "tomorrow"},
+        {"expires": 7},
+        {"terms": None},
+        {"terms_hash": None},
+        {"terms_hash": "short"},
+        {"reshare": 9},
+        {"reshare": -1},
+        {"reshare": True},
+        {"keep": 2},
+        {"keep": None},
+        {"source": ""},
+        {"source": 1},
+    ],
+    ids=str,
+)
+def test_conditions_of_another_shape_are_malformed(change: dict[str, object]) -> None:
+    facts = json.loads(sealed_share(BOB, conditions=ALL).manifest)
+    with pytest.raises(Malformed):
+        read_manifest(encode_record(facts | change))
+
+
+@pytest.mark.parametrize("name", ["expires", "terms", "terms_hash", "reshare", "keep", "source"])
+def test_a_part_of_the_conditions_is_malformed(name: str) -> None:
+    facts = json.loads(sealed_share(BOB, conditions=ALL).manifest)
+    del facts[name]
+    with pytest.raises(Malformed):
+        read_manifest(encode_record(facts))
+
+
+@pytest.mark.parametrize("suite", Suite)
+def test_terms_of_any_allowed_length_are_sealed_in_every_suite(keypairs: dict[Suite, KeyPair], suite: Suite) -> None:
+    pair, long = keypairs[suite], new_terms("\x01" * 16_384)
+    sealed = sealed_share(pair, conditions=Conditions(terms=long))
+    assert open_terms(read_manifest(sealed.manifest), sealed.terms or b"", pair.private) == long
+
+
+def test_the_recipient_reads_the_terms_and_nobody_guesses_them_by_their_hash() -> None:
+    sealed = sealed_share(BOB, conditions=ALL)
+    manifest = read_manifest(sealed.manifest)
+    assert open_terms(manifest, sealed.terms or b"", BOB.private) == TERMS
+    assert new_terms(TERMS.text).hash != TERMS.hash
+    assert TERMS.text not in repr(TERMS)
+    with pytest.raises(DoesNotOpen):
+        open_terms(manifest, sealed.terms or b"", generate_keypair(BOB.suite).private)
+    other = sealed_share(BOB, conditions=ALL)
+    with pytest.raises(DoesNotOpen):
+        open_terms(manifest, other.terms or b"", BOB.private)
+
+
+def test_terms_of_another_share_or_generation_do_not_open() -> None:
+    sealed = sealed_share(BOB, conditions=ALL)
+    for place in ({"share": "share-2"}, {"generation": 2}, {"recipient": "eve"}):
+        elsewhere = replace(read_manifest(sealed.manifest), **place)
+        with pytest.raises(DoesNotOpen):
+            open_terms(elsewhere, sealed.terms or b"", BOB.private)
+
+
+def test_terms_whose_text_is_not_the_one_that_the_manifest_hashes_do_not_open() -> None:
+    sealed = sealed_share(BOB, conditions=ALL)
+    manifest = replace(read_manifest(sealed.manifest), terms_hash=new_terms("something else").hash)
+    with pytest.raises(DoesNotOpen):
+        open_terms(manifest, sealed.terms or b"", BOB.private)
+
+
+@pytest.mark.parametrize("text", ["", "x" * 16_385])
+def test_terms_have_a_text_and_a_bound(text: str) -> None:
+    with pytest.raises(Malformed):
+        new_terms(text)
+
+
+def test_m22_an_acceptance_counts_for_these_terms_of_this_share_in_every_generation() -> None:
+    signer = SigningKey.generate()
+    manifest = read_manifest(sealed_share(BOB, conditions=ALL).manifest)
+    signature = accept_terms(signer, manifest)
+    check_accepted(signer.public, signature, manifest)
+    check_accepted(signer.public, signature, read_manifest(sealed_share(BOB, conditions=ALL, generation=2).manifest))
+    others = [
+        replace(manifest, terms_hash=new_terms(TERMS.text).hash),
+        replace(manifest, share="share-2"),
+        replace(manifest, owner="eve"),
+        replace(manifest, recipient="eve"),
+        replace(manifest, connection="connection-2"),
+    ]
+    for other in others:
+        with pytest.raises(ForgedRecord):
+            check_accepted(signer.public, signature, other)
+    with pytest.raises(ForgedRecord):
+        check_accepted(SigningKey.generate().public, signature, manifest)

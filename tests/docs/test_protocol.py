@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from domain.delegation import MAX_DELEGATES, MAX_OWNERS_STEPS, MAX_STEPS
 from privity.crypto import aead, labels
 from privity.crypto.command import frame, verify_command
 from privity.crypto.connection import safety_number
@@ -33,9 +34,20 @@ ROWS = {
     "offer": views.OfferRow,
     "connections": views.ConnectionRow,
     "items": views.ItemRow,
+    "vaults": views.VaultRow,
+    "delegations": views.DelegationRow,
     "shares": views.ShareRow,
+    "files": views.FileRow,
     "spaces": views.SpaceRow,
     "line": views.LineRow,
+    "groups": views.GroupRow,
+    "group-epochs": views.GroupEpochRow,
+    "group-members": views.GroupMemberRow,
+    "group-line": views.GroupLineRow,
+    "pieces": views.PieceRow,
+    "readers": views.ReaderRow,
+    "requests": views.RequestRow,
+    "rules": views.RulesRow,
     "checkpoint": views.CheckpointRow,
     "evidence": views.EvidenceRow,
 }
@@ -95,6 +107,12 @@ def test_the_page_states_the_bounds_of_the_code() -> None:
     assert f"at most {MAX_QUERY // 1024} KiB" in TEXT
     assert f"for {LIFETIME} seconds" in TEXT
     assert f"waits {AT_LEAST_TIMEOUT:.0f} seconds" in TEXT
+
+
+def test_m34_the_page_states_the_bounds_of_delegates() -> None:
+    assert f"At most {MAX_DELEGATES} delegates at once;" in TEXT
+    bounds = f"once there are {MAX_STEPS:,} grants and removals, by an owner once there are {MAX_OWNERS_STEPS}"
+    assert bounds in TEXT
 
 
 def test_the_example_command_is_signed_named_and_framed_as_it_says() -> None:

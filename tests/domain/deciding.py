@@ -1,8 +1,9 @@
 """The kit bound to our aggregates: each command with the states that its handler loads and the facts that it finds."""
 
+from dataclasses import replace
 from typing import Any
 
-from domain import account, connection, invitation, item, key, read, share
+from domain import account, connection, delegation, file, invitation, item, key, piece, read, request, share
 from domain.aggregates import EVOLVE, KINDS
 from domain.facts import Actor
 from domain.invitation import Acceptance
@@ -18,6 +19,15 @@ from privity.messages.accounts import (
 )
 from privity.messages.base import Command, Event
 from privity.messages.connections import ConfirmConnection, NoteConnection, RemoveConnection
+from privity.messages.delegations import (
+    ClaimDelegation,
+    DropItem,
+    GrantDelegation,
+    KeepItem,
+    RemoveDelegation,
+)
+from privity.messages.files import AttachFile, DetachFile
+from privity.messages.groups import AdvanceGroup, ClaimGroup, LeaveGroup, PostToGroup, StageGroup, WithdrawPost
 from privity.messages.invitations import (
     AcceptInvitation,
     CancelInvitation,
@@ -26,9 +36,22 @@ from privity.messages.invitations import (
 )
 from privity.messages.items import AddItem, EditItem, RemoveItem
 from privity.messages.keys import PublishPublicKey, RemoveKeypair, StoreKeypair
+from privity.messages.pieces import (
+    ApproveRequest,
+    DeclineRequest,
+    RegrantPiece,
+    ReleaseReader,
+    RemovePiece,
+    RequestPiece,
+    SetPiece,
+    SetRules,
+    StorePiece,
+    WithdrawRequest,
+)
 from privity.messages.reads import RecordKeyringFetched, RecordKeyringRefused, RecordShareFetched
-from privity.messages.shares import ClaimShare, CreateShare, RemoveShare
+from privity.messages.shares import AcceptTerms, ClaimShare, CreateShare, RemoveShare, ReviseShare
 from privity.testing.given import Deciders, Load
+from tests.domain.grouping import decide_group
 from tests.examples import ANN, BOB, line_of, long_id, sealed, short_id
 
 
@@ -52,16 +75,32 @@ def decide(command: Command, load: Load, by: Actor, **facts: Any) -> list[Event]
             return _account(command, load, by, **facts)
         case StoreKeypair(key=id) | PublishPublicKey(key=id) | RemoveKeypair(key=id):
             return key.decide(command, load(key.State, id), by)
-        case AddItem(item=id) | EditItem(item=id) | RemoveItem(item=id):
-            return item.decide(command, load(item.State, id), by)
+        case AddItem(item=id) | EditItem(item=id):
+            return item.decide(command, load(item.State, id), by, taken=bool(load(share.State, id).owner))
+        case RemoveItem(item=id):
+            state_of_item = load(item.State, id)
+            return item.decide(command, state_of_item, by, files=load(file.State, id).sealed_of(state_of_item.owner))
+        case AttachFile(of=id) | DetachFile(of=id):
+            given_away = load(share.State, id)
+            whose = {"item": load(item.State, id), "share": given_away}
+            over = load(connection.State, given_away.connection) if given_away.connection else connection.State()
+            return file.decide(command, load(file.State, id), by, **whose, over=over)
+        case GrantDelegation() | ClaimDelegation() | RemoveDelegation() | KeepItem() | DropItem():
+            return _delegation(command, load, by, **facts)
         case InviteConnection() | CancelInvitation() | DeclineInvitation() | AcceptInvitation():
             return _invitation(command, load, by, **facts)
         case ConfirmConnection(connection=id) | NoteConnection(connection=id) | RemoveConnection(connection=id):
             state = load(connection.State, id)
             pair = pair_of(state.inviter, state.acceptor)
             return connection.decide(command, state, by, acceptance=digest(unb64(state.acceptance)), pair=pair)
-        case CreateShare() | ClaimShare() | RemoveShare():
+        case CreateShare() | ReviseShare() | AcceptTerms() | ClaimShare() | RemoveShare():
             return _share(command, load, by, **facts)
+        case SetPiece() | RegrantPiece() | StorePiece() | ReleaseReader() | RemovePiece():
+            return _piece(command, load, by)
+        case RequestPiece() | ApproveRequest() | DeclineRequest() | WithdrawRequest() | SetRules():
+            return _request(command, load, by)
+        case StageGroup() | AdvanceGroup() | ClaimGroup() | LeaveGroup() | PostToGroup() | WithdrawPost():
+            return decide_group(command, load, by, **facts)
         case RecordShareFetched(share=id):
             shared, read_id = load(share.State, id), read_of("share", by, id)
             state = load(read.State, read_id)
@@ -69,6 +108,64 @@ def decide(command: Command, load: Load, by: Actor, **facts: Any) -> list[Event]
         case RecordKeyringFetched() | RecordKeyringRefused():
             read_id = read_of(type(command).__name__, by, "keyring")
             return read.decide(command, load(read.State, read_id), by, read=read_id)
+    raise NotImplementedError(type(command).__name__)
+
+
+def piece_of(owner: str, name: str) -> str:
+    """The id of what somebody keeps under a name."""
+    return short_id("piece") if (owner, name) == (ANN.account, "phone") else short_id(f"{name} of {owner}")
+
+
+def request_of(owner: str, asker: str, name: str) -> str:
+    """The id under which somebody asks somebody for a piece."""
+    same = (owner, asker, name) == (ANN.account, BOB.account, "phone")
+    return short_id("request") if same else short_id(f"{name} of {owner} for {asker}")
+
+
+def _piece(command: Command, load: Load, by: Actor) -> list[Event]:
+    match command:
+        case SetPiece(piece_name=name):
+            command = replace(command, piece=piece_of(by.account, name))
+            state = load(piece.State, command.piece)
+            return piece.decide_set(command, state, by, connections=_over(state, load))
+        case RegrantPiece(piece=id):
+            state = load(piece.State, id)
+            return piece.decide_regrant(command, state, by, connections=_over(state, load))
+        case StorePiece(piece=id):
+            state = load(piece.State, id)
+            reader = state.readers.get(by.account)
+            over = load(connection.State, reader.connection) if reader else connection.State()
+            return piece.decide_store(command, state, by, connection=over)
+        case ReleaseReader(piece=id, reader=whom):
+            state = load(piece.State, id)
+            asked = load(request.State, request_of(state.owner, whom, state.name))
+            return piece.decide_release(command, state, by, request=asked)
+        case RemovePiece(piece=id):
+            return piece.decide_remove(command, load(piece.State, id), by)
+    raise NotImplementedError(type(command).__name__)
+
+
+def _over(state: piece.State, load: Load) -> dict[str, connection.State]:
+    return {reader: load(connection.State, grant.connection) for reader, grant in state.readers.items()}
+
+
+def _request(command: Command, load: Load, by: Actor) -> list[Event]:
+    match command:
+        case RequestPiece(owner=owner, piece_name=name, connection=over):
+            command = replace(command, request=request_of(owner, by.account, name))
+            state, kept = load(request.State, command.request), load(piece.State, piece_of(owner, name))
+            return request.decide_create(command, state, by, connection=load(connection.State, over), piece=kept)
+        case ApproveRequest(request=id):
+            state = load(request.State, id)
+            over, kept_as = load(connection.State, state.connection), piece_of(state.owner, state.name)
+            kept = load(piece.State, kept_as)
+            return request.decide_approve(command, state, by, connection=over, piece=kept, id=kept_as, most=2)
+        case DeclineRequest(request=id):
+            return request.decide_decline(command, load(request.State, id), by)
+        case WithdrawRequest(request=id):
+            return request.decide_withdraw(command, load(request.State, id), by)
+        case SetRules():
+            return request.decide_rules(command, load(request.RulesState, by.account), by)
     raise NotImplementedError(type(command).__name__)
 
 
@@ -113,12 +210,29 @@ def _gone(state: invitation.State, load: Load) -> bool:
     return state.inviter is not None and load(account.State, state.inviter.account).closed
 
 
+def _delegation(
+    command: Any, load: Load, by: Actor, place: tuple[int, str | None] | None = None, vault_key: str = ""
+) -> list[Event]:
+    vault = load(delegation.State, command.principal)
+    vault_key = vault_key or (digest(b"vault key 2") if isinstance(command, RemoveDelegation) else digest(b"vault key"))
+    over_id = vault.connection_of(by.account)
+    over = load(connection.State, over_id) if over_id else connection.State()
+    if isinstance(command, KeepItem | DropItem):
+        state = load(item.State, command.item)
+        files = load(file.State, command.item).sealed_of(state.owner)
+        taken = bool(load(share.State, command.item).owner)
+        return item.decide_kept(command, state, by, vault=vault, over=over, files=files, taken=taken)
+    signed = None
+    if not isinstance(command, ClaimDelegation):
+        signed = delegation.Place(*place or (vault.n + 1, vault.head), digest(unb64(command.record)), vault_key)
+    joined = load(connection.State, command.connection) if isinstance(command, GrantDelegation) else over
+    return delegation.decide(command, vault, by, over=over, connection=joined, place=signed)
+
+
 def _share(command: Command, load: Load, by: Actor, link: tuple[int, str | None] | None = None) -> list[Event]:
     match command:
-        case CreateShare():
-            line = line_of(command.connection, by.account)
-            state = load(share.LineState, line)
-            n, prev = link or (state.n + 1, state.head)
+        case CreateShare(source=source):
+            state, place = _place(command, command.connection, load, by, link)
             return share.decide_create(
                 command,
                 load(share.State, command.share),
@@ -126,15 +240,50 @@ def _share(command: Command, load: Load, by: Actor, link: tuple[int, str | None]
                 space=load(share.SpaceState, command.space),
                 connection=load(connection.State, command.connection),
                 item=load(item.State, command.item),
+                **_source_of(source, load),
                 line=state,
-                link=share.Link(line, n, prev, digest(unb64(command.manifest))),
+                link=place,
+                taken=bool(load(item.State, command.share).owner),
             )
+        case ReviseShare(share=id):
+            shared = load(share.State, id)
+            state, place = _place(command, shared.connection, load, by, link)
+            return share.decide_revise(
+                command,
+                shared,
+                by,
+                connection=load(connection.State, shared.connection),
+                item=load(item.State, shared.item),
+                **_source_of(shared.source, load),
+                line=state,
+                link=place,
+            )
+        case AcceptTerms(share=id):
+            shared = load(share.State, id)
+            return share.decide_accept(command, shared, by, connection=load(connection.State, shared.connection))
         case ClaimShare(share=id):
-            state = load(share.State, id)
-            return share.decide_claim(command, state, by, connection=load(connection.State, state.connection))
+            shared = load(share.State, id)
+            return share.decide_claim(command, shared, by, connection=load(connection.State, shared.connection))
         case RemoveShare(share=id):
-            return share.decide_remove(command, load(share.State, id), by)
+            shared = load(share.State, id)
+            return share.decide_remove(command, shared, by, files=load(file.State, id).sealed_of(shared.owner))
     raise NotImplementedError(type(command).__name__)
+
+
+def _source_of(id: str | None, load: Load) -> dict[str, Any]:
+    if id is None:
+        return {}
+    source = load(share.State, id)
+    return {"source": source, "source_over": load(connection.State, source.connection)}
+
+
+def _place(
+    command: CreateShare | ReviseShare, over: str, load: Load, by: Actor, link: tuple[int, str | None] | None
+) -> tuple[share.LineState, share.Link]:
+    line = line_of(over, by.account)
+    state = load(share.LineState, line)
+    n, prev = link or (state.n + 1, state.head)
+    return state, share.Link(line, n, prev, digest(unb64(command.manifest)))
 
 
 given = Deciders(KINDS, EVOLVE, decide)

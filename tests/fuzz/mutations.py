@@ -106,7 +106,8 @@ def _bent(value: Any, rng: random.Random) -> Any:
             case 0:
                 return {name: each for name, each in value.items() if name != key}
             case 1:
-                return value | {rng.choice(("", "more", "v", key + "x", "\0")): rng.choice(ODD)}
+                name = rng.choice(("", "more", "v", key + "x", "\0", "\ud800"))
+                return value | {name: rng.choice((value[key], *ODD))}
             case 2:
                 return value | {key: value[rng.choice(sorted(value))]}
             case _:

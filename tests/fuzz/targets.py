@@ -15,18 +15,23 @@ from pydantic import ValidationError
 
 from handlers.opening import Delivery, Unopened, open_delivery
 from privity.agent.bus import Bus
+from privity.agent.contents import SharedContent, read_shared
 from privity.agent.feed import follow_on
+from privity.agent.files import Attachment
+from privity.agent.identity import to_record
 from privity.agent.items import Content, read_content
 from privity.agent.keyring import new_identity, unlock, wrap_device, wrap_identity
 from privity.agent.log import check_receipt
 from privity.agent.memory import FeedMark
 from privity.agent.profile import Profile, ProfileFolder, Waiting
+from privity.agent.provenance import Provenance, read_provenance
 from privity.agent.session import Signer, _check_own, _further, error_for, read_answer, read_rows
 from privity.connection_string import ConnectionString, parse_connection_string
 from privity.crypto import aead, files, kem, labels
 from privity.crypto.command import frame, unframe
 from privity.crypto.credentials import decode_recovery, decode_secret, encode_recovery, encode_secret, home_id
 from privity.crypto.feed import feed_link
+from privity.crypto.groups import Epoch, group_id, read_epoch, read_post, seal_post, sign_epoch
 from privity.crypto.identity import Signed, extend, verify_chain
 from privity.crypto.invitation import (
     check_acceptance,
@@ -43,7 +48,8 @@ from privity.crypto.kem import Suite, generate_keypair
 from privity.crypto.keyring import wrap_key
 from privity.crypto.log import bare, cosign, cosigned, entry, make_checkpoint, read_checkpoint
 from privity.crypto.merkle import Frontier, leaf_hash
-from privity.crypto.sharing import read_manifest, verify_share
+from privity.crypto.originals import Origin, Permission, permit, read_permission, sign_original
+from privity.crypto.sharing import Terms, read_manifest, read_terms, verify_share
 from privity.crypto.signing import SigningKey
 from privity.encoding import b32, b64, digest, lp, sha256
 from privity.errors import ForgedRecord, Malformed, PrivityError
@@ -66,6 +72,9 @@ KEY = b"k" * 32
 KEYS = {suite: generate_keypair(suite) for suite in Suite}
 INVITATION = examples.invitation(ANN)
 ACCEPTANCE = examples.acceptance(BOB, INVITATION.record)
+FILE = Attachment("f" * 26, "scan.png", "image/png", 4, digest(b"scan"), KEY, b"thumbnail")
+WITH_FILE = Content("Passport", {"number": "X1"}, {FILE.name: FILE})
+SHARED = SharedContent(WITH_FILE, False, Terms("Be kind", bytes(32)), {"label": {}})
 CHECKPOINT = make_checkpoint(LOG, HOME, 0, Frontier().root())
 
 
@@ -255,6 +264,13 @@ def chain(data: bytes) -> object:
     raise Malformed("the test's own form")
 
 
+def provenance(data: bytes) -> object:
+    match found(data):
+        case dict(said):
+            return read_provenance(said)
+    raise Malformed("the test's own form")
+
+
 def resigned(data: bytes) -> object:
     """A record that the right keys signed, whatever it says."""
     first, second = ANN.sign.sign(labels.IDENTITY_BY_PREVIOUS, data), ANN.sign.sign(labels.IDENTITY_BY_NEW, data)
@@ -273,6 +289,22 @@ def accepted(data: bytes) -> object:
 
 
 SHARE = examples.sealed_share(KEYS[Suite.X25519])
+ORIGIN = Origin(ACCOUNT, "i" * 26, 1)
+PERMISSION = Permission(
+    origin=ORIGIN,
+    share="s" * 26,
+    giver=ACCOUNT,
+    taker=BOB.identity.account,
+    hops=1,
+    keep=False,
+    slots=("number",),
+    expires=datetime(2030, 1, 1, tzinfo=UTC),
+    terms_hash=digest(b"terms"),
+    prev=None,
+)
+SIGNED = sign_original(ANN.sign, ORIGIN, "number", b"X1")
+PEOPLE = {ACCOUNT: tuple(to_record(each) for each in ANN.chain)}
+PROVENANCE = Provenance(SIGNED, {"number": SIGNED}, (permit(ANN.sign, PERMISSION),), PEOPLE).to_dict()
 
 
 def signed_manifest(data: bytes) -> object:
@@ -355,6 +387,38 @@ ONCE_TRIPPED: list[tuple[str, bytes]] = [
 ]
 """Inputs that were once read wrongly, or with an error that is not ours."""
 
+CLUB = Epoch(
+    group=group_id(ACCOUNT, b"n" * 16),
+    epoch=1,
+    prev=None,
+    by=ACCOUNT,
+    size=1,
+    members=digest(b"members"),
+    key=1,
+    commitment=digest(b"key"),
+    wraps=digest(b"wraps"),
+    about=digest(b"about"),
+    link=None,
+    n=0,
+    last=None,
+    checkpoint="checkpoint",
+    dropped=(ACCOUNT,),
+    nonce=b64(b"n" * 16),
+)
+CLUB_EPOCH, _ = sign_epoch(LOG, CLUB)
+CLUB_POST = seal_post(
+    b"k" * 32,
+    b"d" * 32,
+    b"posted",
+    epoch=CLUB,
+    post="p" * 26,
+    version=1,
+    author=ACCOUNT,
+    identity=LOG,
+    n=1,
+    prev=None,
+    checkpoint="checkpoint",
+)
 TARGETS: dict[str, Target] = {
     "frame": Target(lambda data: unframe(data, 66, 10**6), [WAITING.data, frame(), frame(b"", b"x")]),
     "delivery": Target(opened, [WAITING.data], (Unopened,)),
@@ -395,11 +459,17 @@ TARGETS: dict[str, Target] = {
     "acceptance record": Target(read_acceptance, [ACCEPTANCE.record]),
     "acceptance": Target(accepted, [ACCEPTANCE.record]),
     "manifest": Target(read_manifest, [SHARE.manifest]),
+    "group epoch": Target(read_epoch, [CLUB_EPOCH]),
+    "group manifest": Target(read_post, [CLUB_POST.manifest]),
     "manifest, rightly signed": Target(signed_manifest, [SHARE.manifest]),
+    "permission": Target(read_permission, [PERMISSION.to_bytes()]),
+    "provenance": Target(provenance, [told(PROVENANCE)]),
+    "terms": Target(read_terms, [Terms("for your eyes only", bytes(32)).to_bytes()]),
     "checkpoint note": Target(
         notes, [CHECKPOINT.encode(), cosign(CHECKPOINT, "witness", WITNESS, datetime(2026, 1, 1, tzinfo=UTC)).encode()]
     ),
-    "item content": Target(read_content, [Content("Passport", {"number": "X1"}).to_bytes()]),
+    "item content": Target(read_content, [Content("Passport", {"number": "X1"}).to_bytes(), WITH_FILE.to_bytes()]),
+    "share content": Target(read_shared, [SHARED.to_bytes()]),
     "profile file": Target(profile_file, [PROFILE]),
     "outbox file": Target(outbox_file, [WAITING.subject.encode() + b"\n" + WAITING.data]),
 }

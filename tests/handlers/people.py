@@ -3,8 +3,9 @@
 import secrets
 from dataclasses import dataclass, field
 from datetime import timedelta
+from typing import Any
 
-from handlers import accounts, connections, invitations, items, keys, shares
+from handlers import accounts, connections, files, groups, invitations, items, keys, pieces, shares
 from handlers.opening import Delivery
 from handlers.registry import Home
 from privity.agent.keyring import IdentityKeys, new_identity
@@ -24,7 +25,7 @@ from privity.crypto.kem import KeyPair, Suite, generate_keypair
 from privity.crypto.keyring import new_dek, new_kek
 from privity.crypto.log import make_checkpoint
 from privity.crypto.merkle import EMPTY_ROOT
-from privity.crypto.sharing import seal_share
+from privity.crypto.sharing import Conditions, Manifest, SealedShare, accept_terms, read_manifest, seal_share
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, new_id, sha256
 from privity.messages.accounts import CloseAccount, ExtendIdentity, Kdf, RegisterAccount, RotateIdentity
@@ -34,10 +35,10 @@ from privity.messages.fields import SignedRecord
 from privity.messages.invitations import AcceptInvitation, InviteConnection
 from privity.messages.items import AddItem, EditItem
 from privity.messages.keys import PublishPublicKey, StoreKeypair
-from privity.messages.shares import ClaimShare, CreateShare
+from privity.messages.shares import AcceptTerms, ClaimShare, CreateShare, ReviseShare
 from tests.examples import NOW, key32
 
-HANDLERS = (accounts, connections, invitations, items, keys, shares)
+HANDLERS = (accounts, connections, files, invitations, items, keys, shares, pieces, groups)
 """Imported, they are registered."""
 
 LOG = SigningKey.from_seed(sha256(b"the log key of the tests"))
@@ -260,9 +261,50 @@ class Shared:
     id: str = field(default_factory=new_id)
     space: str = field(default_factory=new_id)
 
+    generation: int = 0
+    conditions: Conditions = field(default_factory=Conditions)
+    manifest: bytes = b""
+
     def created(self) -> Delivery:
         """Sealed to the recipient's connection key, and signed as the next of the owner's line."""
+        sealed = self._sealed()
+        manifest = read_manifest(sealed.manifest)
+        command = CreateShare(
+            **{name: getattr(manifest, name) for name in ("share", "space", "connection", "item", "version")},
+            recipient=manifest.recipient,
+            recipient_key=manifest.recipient_key,
+            suite=manifest.suite.value,
+            manifest=b64(sealed.manifest),
+            signature=b64(sealed.signature),
+            source=manifest.source,
+            **self._brought(manifest),
+        )
+        return self.owner.says(command, *sealed.parts)
+
+    def revised(self, conditions: Conditions | None = None, version: int | None = None) -> Delivery:
+        """The next generation, on these conditions."""
+        self.conditions, self.version = conditions or self.conditions, version or self.version
+        sealed = self._sealed()
+        manifest = read_manifest(sealed.manifest)
+        command = ReviseShare(
+            share=self.id,
+            version=manifest.version,
+            generation=manifest.generation,
+            manifest=b64(sealed.manifest),
+            signature=b64(sealed.signature),
+            **self._brought(manifest),
+        )
+        return self.owner.says(command, *sealed.parts)
+
+    def accepted(self) -> Delivery:
+        """The recipient's signature over the terms."""
+        manifest = read_manifest(self.manifest)
+        signed = accept_terms(self.recipient.keys.sign, manifest)
+        return self.recipient.says(AcceptTerms(self.id, manifest.terms_hash or "", b64(signed)))
+
+    def _sealed(self) -> SealedShare:
         sent, newest = self.owner.lines.get(self.connection, (0, None))
+        self.generation += 1
         sealed = seal_share(
             new_dek(),
             self.owner.kek,
@@ -281,29 +323,21 @@ class Shared:
             n=sent + 1,
             prev=newest,
             checkpoint=CHECKPOINT,
+            generation=self.generation,
+            conditions=self.conditions,
         )
+        self.manifest = sealed.manifest
         self.owner.lines[self.connection] = sent + 1, digest(sealed.manifest)
-        command = CreateShare(
-            share=self.id,
-            space=self.space,
-            connection=self.connection,
-            item=self.item,
-            version=self.version,
-            recipient=self.recipient.account,
-            recipient_key=self.recipient.key_id,
-            suite=self.recipient.pair.suite.value,
-            manifest=b64(sealed.manifest),
-            signature=b64(sealed.signature),
-            content=digest(sealed.content),
-            owner_wrap=digest(sealed.owner_wrap),
-            recipient_wrap=digest(sealed.recipient_wrap),
-        )
-        return self.owner.says(command, sealed.content, sealed.owner_wrap, sealed.recipient_wrap)
+        return sealed
+
+    def _brought(self, manifest: Manifest) -> dict[str, Any]:
+        names = ("content", "owner_wrap", "recipient_wrap", "expires", "terms", "terms_hash", "reshare", "keep")
+        return {name: getattr(manifest, name) for name in names}
 
     def claimed(self) -> Delivery:
         """The DEK, kept by the recipient."""
-        wrap = f"{self.id} claimed".encode()
-        return self.recipient.says(ClaimShare(self.id, digest(wrap)), wrap)
+        wrap = f"{self.id} claimed, generation {self.generation}".encode()
+        return self.recipient.says(ClaimShare(self.id, digest(wrap), self.generation), wrap)
 
 
 def to_record(signed: Signed) -> SignedRecord:

@@ -140,7 +140,7 @@ def test_erasing_a_share_and_a_key_takes_exactly_their_objects(
     erased = [digest_ for each in (ended, removed) for digest_ in digests_of(each)]
     assert len(erased) == 4 + 1
     assert objects(store) == before - set(erased)
-    assert digest(f"{share.id} claimed".encode()) in erased
+    assert digest(f"{share.id} claimed, generation 1".encode()) in erased
     assert digest(f"{ann.account} private".encode()) in erased
 
 

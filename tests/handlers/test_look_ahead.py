@@ -68,4 +68,5 @@ def test_reading_ahead_keeps_what_the_batch_has_decided(store: EventStore) -> No
 
 def test_a_command_names_its_account_and_what_it_is_about() -> None:
     """As streams."""
-    assert list(likely_read(ANN, AddItem(FIRST, DIGEST, DIGEST))) == [f"account-{ANN}", f"item-{FIRST}"]
+    named = [f"account-{ANN}", f"share-{FIRST}", f"item-{FIRST}"]
+    assert list(likely_read(ANN, AddItem(FIRST, DIGEST, DIGEST))) == named

@@ -29,7 +29,7 @@ from privity.messages.reads import (
     read_reply,
     read_request,
 )
-from privity.messages.views import Ask, AskItems, AskKeyring, AskShares
+from privity.messages.views import Ask, AskFiles, AskItems, AskKeyring, AskShares
 from tests.handlers.conftest import Clock, MakeCommitter
 from tests.handlers.people import HOME, Citizen, Shared
 
@@ -118,6 +118,16 @@ def test_a_fetched_share_is_recorded_with_the_signed_query_as_its_evidence(
     meta = to_positioned(store.after(store.head() - 1, 1)[0]).meta
     assert meta.digest == row.digest == digest(lp(row.subject.encode(), payload))
     assert (meta.actor, meta.device, meta.command) == (told.bob.account, told.bob.device_id, query.id)
+
+
+def test_a_fetched_file_is_a_read_of_the_share_that_it_was_asked_of(
+    committer: Committer, store: EventStore, told: Told
+) -> None:
+    other = fetched(told.bob, told.share.id, ask=AskFiles(of=new_id()))
+    assert codes(*committer.process([other])) == ["Malformed"]
+    assert read_events(store) == []
+    assert codes(*committer.process([fetched(told.bob, told.share.id, ask=AskFiles(of=told.share.id))])) == ["recorded"]
+    assert len(read_events(store)) == 1
 
 
 def test_it_is_one_event_for_reader_object_and_hour(

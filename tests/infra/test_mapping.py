@@ -12,6 +12,7 @@ from privity.errors import Malformed
 from privity.messages.catalog import EVENTS
 from privity.messages.items import ItemAdded
 from privity.messages.recorded import Meta, write_recorded
+from privity.messages.shares import ShareCreated
 from tests.examples import ANN, example, meta
 from tests.strategies import messages
 
@@ -56,6 +57,16 @@ def test_an_old_version_is_read_through_each_upcaster_in_turn(monkeypatch: pytes
         found = to_positioned(Stored(1, ITEM.stream, 1, name, json.dumps(recorded).encode()))
         assert (found.event, found.meta) == (ITEM, meta())
     assert stored_name(ITEM) == "item-added.v3"
+
+
+def test_a_share_of_the_first_version_had_no_conditions() -> None:
+    today = example(ShareCreated)
+    recorded = json.loads(write_recorded(today, meta()))
+    for name in mapping.UNCONDITIONAL:
+        del recorded["event"][name]
+    found = to_positioned(Stored(1, today.stream, 1, "share-created.v1", json.dumps(recorded).encode()))
+    assert found.event == today
+    assert stored_name(today) == "share-created.v2"
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,9 @@ from privity.crypto.feed import feed_link
 from privity.crypto.sharing import read_manifest
 from privity.encoding import digest, unb64
 from privity.messages.connections import ConnectionRemoved
+from privity.messages.delegations import ItemKept
 from privity.messages.items import ItemAdded, ItemEdited
+from privity.messages.pieces import PieceGranted, PieceRemoved, PieceSet, RulesSet
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskFeed, AskLine
 from projections import projector as projecting
@@ -55,12 +57,15 @@ def test_a_line_has_what_ended_too_with_the_position_of_its_end(
     assert [(row.n, row.sender, row.share == story.share.id) for row in sent] == [
         (1, story.ann.account, True),
         (2, story.ann.account, False),
+        (3, story.ann.account, True),
     ]
-    assert [row.ended for row in sent] == [None, positions(recorded, "share-removed")[0]]
-    assert [row.position for row in sent] == positions(recorded, "share-created")[:2]
-    first, second = (read_manifest(unb64(row.manifest)) for row in sent)
+    assert [row.ended for row in sent] == [None, positions(recorded, "share-removed")[0], None]
+    revised = positions(recorded, "share-revised")[:1]
+    assert [row.position for row in sent] == positions(recorded, "share-created")[:2] + revised
+    first, second, third = (read_manifest(unb64(row.manifest)) for row in sent)
     assert (first.n, first.prev) == (1, None)
     assert (second.n, second.prev) == (2, digest(unb64(sent[0].manifest)))
+    assert (third.n, third.prev, third.generation) == (3, digest(unb64(sent[1].manifest)), 2)
     assert list(ask(each_views, AskLine(connection=over), story.bob).rows) == sent
     assert ask(each_views, AskLine(connection=over), story.eve).rows == ()
 
@@ -87,7 +92,7 @@ def test_what_ended_before_its_connection_keeps_the_position_of_its_own_end(
     last, over = recorded[-1].position, story.invitation.connection
     Projector(views).apply([replace(removed, position=last + 1, event=replace(removed.event, connection=over))])
     ended = [row.ended for row in ask(views, AskLine(connection=over), story.bob).rows]
-    assert ended == [last + 1, positions(recorded, "share-removed")[0]]
+    assert ended == [last + 1, positions(recorded, "share-removed")[0], last + 1]
 
 
 # The numbered feed.
@@ -125,6 +130,13 @@ def test_the_feed_says_which_version_of_an_item(recorded: Sequence[Positioned]) 
                 assert entry(happened).refs["version"] == "1"
             case ItemEdited(version=version):
                 assert entry(happened).refs["version"] == str(version) == "2"
+            case PieceSet(version=version) | PieceRemoved(version=version) | RulesSet(version=version):
+                assert entry(happened).refs["version"] == str(version)
+            case PieceGranted(reader=reader, generation=generation):
+                refs = entry(happened).refs
+                assert (refs["reader"], refs["generation"]) == (reader, str(generation))
+            case ItemKept(version=version):
+                assert entry(happened).refs["version"] == str(version)
             case _:
                 assert "version" not in entry(happened).refs
 

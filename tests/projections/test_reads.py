@@ -166,6 +166,8 @@ async def test_a_share_goes_out_to_its_recipient_only_when_that_is_recorded(back
     assert (listed.status, blobs) == ("ok", []), "nothing is released"
     answer, blobs = await backend.asks(bob, AskSpaces(), nonce=listed.nonce)
     assert (answer.code, blobs) == ("Busy", [])
+    bare, blobs = await backend.asks(bob, AskShares(bare=True), nonce=answer.nonce)
+    assert (bare.status, len(bare.rows), blobs) == ("ok", 1, []), "nothing is released, and nothing recorded"
     backend.queries._reads = Reads(backend.record)
     answer, blobs = await backend.asks(bob, AskShares())
     assert (answer.status, len(blobs)) == ("ok", 1)

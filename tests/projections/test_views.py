@@ -20,10 +20,18 @@ from privity.messages.views import (
     AskAccount,
     AskConnections,
     AskFeed,
+    AskGroupEpochs,
+    AskGroupLine,
+    AskGroupMembers,
+    AskGroups,
     AskInvitations,
     AskItems,
     AskKeys,
     AskOffer,
+    AskPieces,
+    AskReaders,
+    AskRequests,
+    AskRules,
     AskShares,
     AskSpaces,
 )
@@ -32,10 +40,12 @@ from projections.desk import VIEWS, Desk, Page
 from projections.projector import Projector, rows, snapshot
 from projections.rebuild import differences
 from tests.examples import ANN, BOB, EVE, LATER, NOW, example, long_id, meta, raw, short_id, side, signature
+from tests.handlers import clubs
 from tests.handlers.people import Citizen
 from tests.handlers.story import Story
 
 UNHEARD = {"address-claimed", "pair-connected", "pair-parted", "encryption-space-opened", "line-extended"}
+UNHEARD |= {"group-line-extended"}
 """Events of the backend's own bookkeeping: what they mean to somebody, another event of the same command says."""
 
 
@@ -73,7 +83,10 @@ def test_both_databases_have_equal_rows(
     tables = {table for table, _ in all_rows(folded)}
     assert tables == {
         "progress", "accounts", "addresses", "identity_records", "keys", "invitations", "connections", "items",
-        "spaces", "space_members", "shares", "lines", "feed", "feed_heads", "partings",
+        "spaces", "space_members", "shares", "files", "lines", "feed", "feed_heads", "partings",
+        "delegates", "delegation_steps", "vault_befores", "vault_wraps",
+        "groups", "group_members", "group_epochs", "group_lines",
+        "pieces", "piece_readers", "piece_requests", "piece_rules",
     }  # fmt: skip
 
 
@@ -167,7 +180,21 @@ def everything(story: Story) -> list[tuple[Ask, Citizen, int]]:
         (AskConnections(), story.bob, 1),
         (AskShares(), story.ann, 1),
         (AskSpaces(), story.bob, 1),
-        (AskFeed(), story.eve, 10),
+        (AskGroups(), story.ann, 1),
+        (AskGroupMembers(group=clubs.Club(story.ann).id), story.ann, 1),
+        (AskGroupLine(group=clubs.Club(story.ann).id), story.ann, 4),
+        (AskGroupEpochs(group=clubs.Club(story.ann).id), story.ann, 3),
+        (AskGroupEpochs(group=clubs.Club(story.ann).id), story.eve, 3),
+        (AskGroupEpochs(group=clubs.Club(story.ann).id), story.bob, 2),
+        (AskPieces(), story.ann, 4),
+        (AskPieces(owner=story.ann.account), story.bob, 3),
+        (AskReaders(), story.ann, 2),
+        (AskReaders(held=True), story.bob, 2),
+        (AskRequests(), story.ann, 4),
+        (AskRequests(open=True), story.bob, 1),
+        (AskRequests(), story.eve, 1),
+        (AskRules(), story.ann, 1),
+        (AskFeed(), story.eve, 27),
     ]
 
 
@@ -198,7 +225,18 @@ def test_a_page_goes_on_behind_its_cursor_although_a_row_before_it_went(folded: 
 def test_a_stranger_sees_nothing_of_what_is_others(folded: sa.Engine, story: Story) -> None:
     stranger = Citizen("stranger@localhost")
     for view, _, _ in everything(story):
+        if isinstance(view, AskGroupEpochs | AskGroupMembers | AskGroupLine):
+            with pytest.raises(NotFound, match="there is no such group"):
+                ask(folded, view, stranger, fresh=True)
+            continue
         assert ask(folded, view, stranger, fresh=True).rows == ()
+    for view in (AskGroupLine(group=clubs.Club(story.ann).id), AskGroupMembers(group=clubs.Club(story.ann).id)):
+        for gone in (story.bob, story.eve):  # one went, the other was dropped
+            with pytest.raises(NotFound, match="there is no such group"):
+                ask(folded, view, gone, fresh=True)
+    for account, count in ((story.ann.account, 1), (story.bob.account, 1), (story.eve.account, 0)):  # Ann signed for it
+        of = AskGroupMembers(group=clubs.Club(story.ann).id, account=account)
+        assert len(ask(folded, of, story.bob).rows) == count
     with pytest.raises(NotFound):
         ask(folded, AskAccount(), stranger)
     assert ask(folded, AskShares(id=story.share.id), story.eve, fresh=True).rows == ()
@@ -241,6 +279,42 @@ def test_m15_an_unclaimed_wrap_is_released_for_a_fresh_request_alone(
         own = ask(each_views, view, story.bob).rows[0].wrap
         assert own is not None
         assert own != sealed_to_key
+
+
+def test_m21_before_the_terms_are_accepted_the_recipient_has_the_terms_and_nothing_else(
+    each_views: sa.Engine, story: Story, recorded: Sequence[Positioned]
+) -> None:
+    accepted = next(each.position for each in recorded if each.event.name == "terms-accepted")
+    projector = Projector(each_views)
+    projector.apply([each for each in recorded if each.position < accepted])
+    page = ask(each_views, AskShares(), story.bob, fresh=True)
+    (row,) = page.rows
+    assert (row.generation, row.claimed, row.wrap, row.accepted) == (2, False, None, None)
+    assert page.sealed == ((row.terms,),)
+    assert ask(each_views, AskSpaces(), story.bob, fresh=True).rows[0].wrap is None
+    own = ask(each_views, AskShares(), story.ann)
+    assert own.sealed == ((own.rows[0].content, own.rows[0].wrap),), "the terms are sealed to the recipient"
+    projector.apply([each for each in recorded if each.position <= accepted])
+    page = ask(each_views, AskShares(), story.bob, fresh=True)
+    (row,) = page.rows
+    assert row.accepted is not None
+    assert page.sealed == ((row.content, row.wrap, row.terms),)
+    assert ask(each_views, AskSpaces(), story.bob, fresh=True).rows[0].wrap == row.wrap
+
+
+def test_m20_after_its_end_a_share_is_shown_and_nothing_of_it_goes_to_the_recipient(
+    each_views: sa.Engine, story: Story, recorded: Sequence[Positioned]
+) -> None:
+    created = next(each for each in recorded if each.event.name == "share-created")
+    ending = replace(created, event=replace(created.event, expires=LATER))
+    Projector(each_views).apply([each for each in recorded if each.position < created.position] + [ending])
+    ask_it = AskShares()
+    before = ask(each_views, ask_it, story.bob, at=LATER - timedelta(seconds=1), fresh=True)
+    assert before.rows[0].expires == LATER
+    assert before.sealed == ((before.rows[0].content, before.rows[0].wrap),)
+    after = ask(each_views, ask_it, story.bob, at=LATER, fresh=True)
+    assert (after.rows[0].wrap, after.sealed) == (None, ((),))
+    assert len(ask(each_views, ask_it, story.ann, at=LATER).sealed[0]) == 2, "its owner has it still"
 
 
 def test_an_open_invitation_is_offered_to_who_has_its_token(

@@ -18,7 +18,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope
 from aiosmtpd.smtp import Session as SmtpSession
 
-from privity.agent import connections, invitations, items, shares
+from privity.agent import connections, invitations, items, shares, sources
 from privity.agent.accounts import verified
 from privity.agent.connections import Broken, Connection
 from privity.agent.keys import new_connection_key
@@ -378,6 +378,17 @@ async def test_m8_by_the_mails_token_a_connection_is_unverified_and_sharing_need
     async with bob.session() as (session, keyring):
         found = await shares.all_of(session, keyring)
         assert [(each.share, each.verified) for each in found] == [(consented.share, False)]
+    async with ann.session() as (session, keyring):
+        await items.edit(session, keyring, kept.item, {"number": "X124"})
+        assert await sources.revisions(session, keyring) == [], "the consent was for what was sent then"
+        with pytest.raises(Unverified):
+            await shares.update(session, keyring, consented.share, by_itself=True)
+        assert (await shares.update(session, keyring, consented.share)).version == 2
+        await items.edit(session, keyring, kept.item, {"number": "X125"})
+        await connections.verify(session, keyring, bob.address)
+        [step] = await sources.revisions(session, keyring)
+        await step.run()
+        assert (await shares.show(session, keyring, consented.share)).version == 3
 
 
 async def test_m8_comparing_the_safety_number_verifies_and_another_number_is_an_alarm(

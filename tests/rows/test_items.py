@@ -30,10 +30,12 @@ async def test_m26_bob_sees_decrypted_what_he_never_made_marked_as_not_his_own(
     item = await add(ann, "Passport", bob, number="X123", name="Ann Özgür")
     row = {"item": item, "label": "Passport", "owner": ann.address, "version": 1}
     slots = {"number": "X123", "name": "Ann Özgür"}
+    [share] = bob.json("share", "list")
+    ways = [{"share": share["share"], "from": ann.address}]
 
-    assert bob.json("item", "show", item[:8]) == {**row, "own": False, "slots": slots}
-    assert bob.json("item", "list") == [{**row, "own": False}]
-    assert ann.json("item", "show", item) == {**row, "own": True, "slots": slots}
+    assert bob.json("item", "show", item[:8]) == {**row, "own": False, "ways": ways, "slots": slots}
+    assert bob.json("item", "list") == [{**row, "own": False, "ways": ways}]
+    assert ann.json("item", "show", item) == {**row, "own": True, "ways": [], "slots": slots}
 
 
 async def test_m26_what_is_not_shared_with_somebody_is_not_found_by_them(

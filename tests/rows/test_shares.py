@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from privity.agent import connections, items, shares
+from privity.agent import connections, items, reading, resharing, shares
 from privity.agent.keyring import Keyring
 from privity.agent.keys import stored_connection_key
 from privity.agent.profile import ProfileFolder
@@ -18,7 +18,7 @@ from privity.crypto.keyring import unwrap_key
 from privity.crypto.sharing import Manifest, open_share, read_manifest, rewrap_dek, unseal_dek, unwrap_own
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, unb64
-from privity.errors import BadSignature, DoesNotOpen, NotFound, StaleNonce, UnknownDevice
+from privity.errors import BadSignature, DoesNotOpen, NotFound, ReshareNotPermitted, StaleNonce, TooLarge, UnknownDevice
 from privity.messages.shares import ClaimShare, RemoveShare
 from privity.messages.views import AskItems, AskShares, AskSpaces, ItemRow, ShareRow, SpaceRow
 from privity.testing.people import Person, connect
@@ -203,12 +203,12 @@ async def test_m16_after_the_claim_reading_needs_no_private_key(given: Given, mo
 
     async with given.bob.session() as (session, keyring):
         with monkeypatch.context() as patch:
-            patch.setattr(shares, "stored_connection_key", never)
+            patch.setattr(reading, "stored_connection_key", never)
             with pytest.raises(PrivateKeyUsed):
                 await shares.show(session, keyring, given.share.share)
         first = await shares.show(session, keyring, given.share.share)
 
-    monkeypatch.setattr(shares, "stored_connection_key", never)
+    monkeypatch.setattr(reading, "stored_connection_key", never)
     async with given.bob.session() as (session, keyring):
         assert await shares.show(session, keyring, given.share.share) == first
         assert await shares.all_of(session, keyring) == [first]
@@ -293,7 +293,10 @@ async def test_m18_sharing_with_a_stranger_or_what_one_does_not_have_is_refused(
     assert (stranger.code, stranger.out) == (1, "")
     assert stranger.err == f"error: NotConnected: there is no connection with {eve.address}\n"
     assert (foreign.code, foreign.out) == (1, "")
-    assert foreign.err == f"error: NotFound: there is no item {given.item.item}\n"
+    assert foreign.err == f"error: ReshareNotPermitted: {ReshareNotPermitted().message}\n"
+    async with given.bob.session() as (session, keyring):
+        with pytest.raises(NotFound, match=f"there is no item {given.share.share}"):
+            await resharing.create(session, keyring, given.share.share, given.ann.address)
 
 
 @dataclass(frozen=True)
@@ -358,7 +361,9 @@ def test_m25_the_command_line_lists_the_same_ways(crowd: Crowd) -> None:
     }
 
 
-async def test_m25_pages_follow_each_other_without_a_gap_or_a_repeat(crowd: Crowd, wire: Wire) -> None:
+async def test_m25_pages_follow_each_other_without_a_gap_or_a_repeat(
+    crowd: Crowd, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with crowd.ann.session() as (session, _):
         one = await session.ask(AskShares(), ShareRow)
         assert len(one.rows) == 5
@@ -369,7 +374,11 @@ async def test_m25_pages_follow_each_other_without_a_gap_or_a_repeat(crowd: Crow
             assert len(wire.queries("shares")) == pages
         wire.answers.clear()
         paged = await session.ask_all(AskShares(limit=2, direction="outgoing"), ShareRow, fresh=True)
-    assert paged.rows == tuple(row for row in one.rows if row.owner == session.account)
+        assert paged.rows == tuple(row for row in one.rows if row.owner == session.account)
+        monkeypatch.setattr("privity.agent.session.MAX_PAGES", 2)
+        assert len((await session.ask_all(AskShares(limit=3), ShareRow)).rows) == 5
+        with pytest.raises(TooLarge, match="shares has more than 2 pages"):
+            await session.ask_all(AskShares(limit=2), ShareRow)
 
 
 def rows_in(answer: bytes) -> Sequence[object]:

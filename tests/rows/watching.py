@@ -74,9 +74,9 @@ def typed(person: Person, *arguments: str, **environment: str) -> Outcome:
     return Outcome(code, out.getvalue(), err.getvalue())
 
 
-async def ran(person: Person, *arguments: str) -> Outcome:
+async def ran(person: Person, *arguments: str, **environment: str) -> Outcome:
     """The same beside a test that runs an event loop itself."""
-    return await asyncio.to_thread(typed, person, *arguments)
+    return await asyncio.to_thread(typed, person, *arguments, **environment)
 
 
 def canary() -> str:

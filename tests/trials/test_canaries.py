@@ -12,6 +12,7 @@ import pytest
 from nats.aio.msg import Msg
 
 from privity.agent import accounts, connections, invitations, items, keys, shares
+from privity.agent.files import Plain
 from privity.agent.profile import ProfileFolder, secret_of
 from privity.crypto.invitation import parse_link
 from privity.encoding import new_id
@@ -28,6 +29,8 @@ WORDS = (
     "name-for-ann",
     "passphrase",
     "new-passphrase",
+    "file-name",
+    "file",
 )
 
 
@@ -105,8 +108,13 @@ async def test_s14_no_word_and_no_secret_of_a_whole_story_is_in_anything_that_th
         await bob.register()
         async with ann.session() as (session, keyring):
             kept_item = await items.add(
-                session, keyring, words["label"], {"one": words["value"], "two": words["second-value"]}
+                session,
+                keyring,
+                words["label"],
+                {"one": words["value"], "two": words["second-value"]},
+                [Plain(words["file-name"], "text/plain", words["file"].encode())],
             )
+            secrets |= {"file key": kept_item.content.files[words["file-name"]].key}
             invited = await invitations.invite(session, keyring, bob.address, name=words["name-for-bob"])
             stranger = await invitations.invite(session, keyring, f"{new_id()}@known.example")
             secrets |= {"KEK": keyring.kek, "identity": keyring.identity.sign.seed, "device": keyring.device.seed}
@@ -129,6 +137,7 @@ async def test_s14_no_word_and_no_secret_of_a_whole_story_is_in_anything_that_th
             assert opened.content.label == words["label"]
             assert opened.content.slots == {"one": words["value"], "two": words["second-value"]}
             assert (await connections.all_own(session, keyring))[0].name == words["name-for-ann"]
+            assert (await shares.read_file(session, keyring, opened, words["file-name"])).data == words["file"].encode()
             position = session.folder.position
         await eventually(lambda: views_position(own_backend) >= position)
         email = (await found_in_mail(own_backend, stranger.invitation)).encode()

@@ -12,9 +12,24 @@ from typing import Any
 
 import pytest
 
-from privity.agent import accounts, connections, feed, invitations, items, keyring, shares
+from privity.agent import (
+    accounts,
+    connections,
+    delegated,
+    delegations,
+    feed,
+    invitations,
+    items,
+    keyring,
+    pieces,
+    profiles,
+    requests,
+    rules,
+    shares,
+)
 from privity.agent.bus import Bus
 from privity.agent.connections import Broken
+from privity.agent.files import Plain
 from privity.agent.keyring import Keyring, check_identity, unwrap_identity, unwrap_kek
 from privity.agent.keys import stored_connection_key
 from privity.agent.log import check_receipt
@@ -37,6 +52,7 @@ Cell = tuple[str, str, int]
 
 SPOKEN = {
     ("accounts", "address"): "whose address it is, nobody checks; one's own is known, another's is pinned",
+    ("items", "owner"): "hides it from delegates, who cannot know that it still stands; its owner notices",
     ("feed", "*"): "the feed is the home's own words",
     ("identity_records", "account"): "cuts a chain back, which is S11, and S19 at a first login",
     ("invitations", "status"): "whether it is open, the home decides",
@@ -50,10 +66,25 @@ SPOKEN = {
     ("invitations", "position"): "the order of pages",
     ("shares", "created"): "the home's clock",
     ("shares", "position"): "the order of pages",
+    ("files", "position"): "the order of pages",
     ("connections", "peer_address"): "pinned; shown where the row is broken",
     ("connections", "account"): "hides the connection, which is S12",
     ("connections", "key"): "the id of one's own keypair: nothing opens with another one, whose public part is pinned",
     ("connections", "peer_key"): "the id of theirs: the home and the other's agent refuse a share that names another",
+    ("pieces", "owner"): "hides one that was not granted from who might ask for it; its owner notices",
+    ("pieces", "generation"): "readers are told that a new key is still to come; the owner notices",
+    ("pieces", "position"): "the order of pages",
+    ("piece_readers", "generation"): "likewise as for pieces",
+    ("piece_readers", "owner"): "hides a reader from the owner, who then gives them no new key",
+    ("piece_readers", "piece"): "likewise; the reader notices",
+    ("piece_readers", "reader"): "likewise; the reader notices",
+    ("piece_readers", "ended"): "likewise; the reader notices",
+    ("piece_readers", "released"): "likewise; the reader notices",
+    ("piece_readers", "position"): "the order of pages",
+    ("piece_requests", "owner"): "hides the request from the owner",
+    ("piece_requests", "asker"): "hides the request from the asker; what it brought stands",
+    ("piece_requests", "connection"): "likewise, and is noticed where the request is shown",
+    ("piece_requests", "position"): "the order of pages",
     ("invitations", "note"): "the digest of a note of one's own, which is bound where it is read",
     ("invitations", "record"): "checked, with MAC and chain, by who accepts",
 }
@@ -92,13 +123,17 @@ async def told(home: RunningHome, tmp_path: Path) -> Kept:
     await bob.register()
     await connect(ann, bob)
     async with ann.session() as (session, hers):
-        item = await items.add(session, hers, "Passport", {"number": "X123"})
+        attached = [Plain("scan.txt", "text/plain", b"a scan")]
+        item = await items.add(session, hers, "Passport", {"number": "X123"}, attached)
         made = await shares.create(session, hers, item.item, bob.address)
         open_ = await invitations.invite(session, hers, "carol@localhost")
+        await delegations.invite(session, hers, bob.address, "reader")
         key = (await connections.show(session, hers, made.connection)).key
     async with bob.session() as (session, his):
         await shares.show(session, his, made.share)
         await connections.all_own(session, his)
+        await items_of(session, his, ann.address)
+    await _asked(ann, bob)
 
     sessions: dict[str, tuple[Session, Keyring]] = {}
     lines: list[Bus] = []
@@ -136,10 +171,36 @@ async def told(home: RunningHome, tmp_path: Path) -> Kept:
         "his connections": by(bob, lambda s, k: sound(connections.all_own(s, k))),
         "his shares": by(bob, lambda s, k: sound(shares.all_of(s, k))),
         "his item": by(bob, lambda s, k: shares.show(s, k, made.share)),
+        "her pieces": by(ann, lambda s, k: pieces.all_own(s, k)),
+        "her readers": by(ann, lambda s, k: pieces.readers(s, k, "phone")),
+        "her rules": by(ann, lambda s, k: rules.all_own(s, k)),
+        "her requests": by(ann, lambda s, k: sound(requests.all_of(s, k))),
+        "his requests": by(bob, lambda s, k: sound(requests.all_of(s, k))),
+        "her profile, by him": by(bob, lambda s, k: sound(profiles.show(s, k, ann.address))),
+        "her delegates": by(ann, delegates_of),
+        "her items, by him": by(bob, lambda s, k: items_of(s, k, ann.address)),
+        "her file": by(ann, lambda s, k: items.read_file(s, k, item, "scan.txt")),
+        "his file": by(bob, lambda s, k: file_of_share(s, k, made.share)),
     }
     kept = Kept(ann, bob, looks, AsyncExitStack(), sessions, lines)
     await kept.open()
     return kept
+
+
+async def _asked(ann: Person, bob: Person) -> None:
+    """Bob has read Ann's phone, and asks for her mail; a rule of hers says nothing about it."""
+    async with ann.session() as (session, hers):
+        for name in ("phone", "mail"):
+            await pieces.put(session, hers, name, f"her {name}")
+        await rules.add(session, hers, "phone")
+    for name in ("phone", "mail"):
+        async with bob.session() as (session, his):
+            made = await requests.create(session, his, ann.address, name)
+        if name == "phone":
+            async with ann.session() as (session, hers):
+                await requests.approve(session, hers, made.request)
+    async with bob.session() as (session, his):
+        await profiles.show(session, his, ann.address)
 
 
 def _records(chain: list[Any]) -> tuple[Any, ...]:
@@ -155,6 +216,25 @@ def _named(sealed: dict[str, bytes], name: str) -> bytes:
 async def beginning(found: Awaitable[list[Any]], last: int) -> list[Any]:
     """The lines up to a position: what is read while the trial runs leaves lines of its own."""
     return [each for each in await found if each.position <= last]
+
+
+async def delegates_of(session: Session, keyring: Keyring) -> list[Any]:
+    """One's delegates, if none is broken."""
+    found = await delegations.all_of(session, keyring)
+    for each in found:
+        if each.alarm is not None:
+            raise each.alarm
+    return list(found)
+
+
+async def items_of(session: Session, keyring: Keyring, principal: str) -> list[Any]:
+    """The items of somebody whose delegate one is."""
+    return await delegated.items_of(session, keyring, await delegations.as_principal(session, keyring, principal))
+
+
+async def file_of_share(session: Session, keyring: Keyring, share: str) -> Plain:
+    """The only file of a share."""
+    return await shares.read_file(session, keyring, await shares.show(session, keyring, share), "scan.txt")
 
 
 async def sound(found: Awaitable[list[Any]]) -> list[Any]:
@@ -290,6 +370,16 @@ async def test_s17_a_flipped_bit_in_a_view_is_refused_or_changes_nothing(
         ("items", "version"),
         ("keys", "public"),
         ("keys", "private"),
+        ("pieces", "content"),
+        ("pieces", "owner_wrap"),
+        ("pieces", "record"),
+        ("pieces", "signature"),
+        ("pieces", "version"),
+        ("piece_readers", "grant"),
+        ("piece_readers", "stored"),
+        ("piece_requests", "challenge"),
+        ("piece_requests", "signature"),
+        ("piece_rules", "rules"),
         ("shares", "manifest"),
         ("shares", "signature"),
         ("shares", "claim"),

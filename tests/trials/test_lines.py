@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from privity.agent import accounts, connections, items, lines, shares
+from privity.agent import accounts, connections, feed, items, lines, sending, shares
 from privity.agent import keyring as keyring_
+from privity.agent.bus import Bus
 from privity.agent.connections import Broken
 from privity.agent.items import Item
 from privity.agent.profile import ProfileFolder
@@ -26,7 +27,7 @@ from privity.crypto.sharing import read_manifest
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, sha256, unb64
 from privity.errors import ForgedRecord, ForkedLog, IntegrityAlarm, NotFound, RolledBack, StaleSequence, Withheld
-from privity.messages.envelope import FeedEntry
+from privity.messages.envelope import FeedEntry, Result
 from privity.messages.views import AskFeed, AskLine, AskShares, LineRow, ShareRow
 from privity.testing.home import RunningHome
 from privity.testing.people import Outcome, Person, connect, somebody
@@ -184,7 +185,7 @@ async def test_a_second_device_of_ones_own_goes_on_with_the_line(
 async def test_a_share_is_sealed_again_when_another_device_was_faster(
     given: Given, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    checkpoint, faster = shares.newest_checkpoint, []
+    checkpoint, faster = sending.newest_checkpoint, []
 
     async def meanwhile(session: Session) -> str:
         if not faster:
@@ -193,7 +194,7 @@ async def test_a_share_is_sealed_again_when_another_device_was_faster(
                 faster.append((await shares.create(other, keyring, given.items[0].item, given.bob.address)).share)
         return await checkpoint(session)
 
-    monkeypatch.setattr(shares, "newest_checkpoint", meanwhile)
+    monkeypatch.setattr(sending, "newest_checkpoint", meanwhile)
     async with given.ann.session() as (session, keyring):
         made = await shares.create(session, keyring, given.items[1].item, given.bob.address)
 
@@ -214,8 +215,90 @@ async def test_who_is_told_an_old_line_again_and_again_gives_up(given: Given, mo
             patch.setattr(lines, "next_place", stale)
             with pytest.raises(StaleSequence):
                 await shares.create(session, keyring, given.items[0].item, given.bob.address)
-        assert len(asked) == shares.ATTEMPTS
+        assert len(asked) == sending.ATTEMPTS
         assert await shares.create(session, keyring, given.items[0].item, given.bob.address)
+
+
+# ---- Generations: each has its number in the line ----
+
+
+async def revised(person: Person, share: str, *, keep: bool = True) -> None:
+    """The share's next generation, on another condition."""
+    async with person.session() as (session, keyring):
+        await shares.update(session, keyring, share, lambda before: replace(before, keep=keep))
+
+
+async def test_s12_the_generations_of_shares_stand_in_the_line_between_all_else(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert await sound(given.bob) == given.ids
+    await revised(given.ann, given.ids[1])
+    await revised(given.ann, given.ids[0])
+    await revised(given.ann, given.ids[1], keep=False)
+    rows = await line_of(given.bob, given.shares[0].connection)
+    told = [given.ids[place] for place in (0, 1, 2, 1, 0, 1)]
+    assert [(row.n, row.share) for row in rows] == list(zip(range(1, 7), told, strict=True))
+
+    with monkeypatch.context() as patch:  # before this device has read on
+        lie(patch, "line", without("n", 4))
+        assert set(alarms(await listed(given.bob)).values()) == {Withheld}
+    with monkeypatch.context() as patch:  # the newest generation is served, and stands in no line
+        lie(patch, "line", without("n", 6))
+        assert alarms(await listed(given.bob)) == {given.ids[1]: Withheld}
+    assert await sound(given.bob) == await sound(given.ann) == given.ids
+    async with given.bob.session() as (session, keyring):  # and after that
+        connection = await connections.show(session, keyring, given.shares[0].connection)
+        told = await lines._learn_all(session, connection)
+        assert list(told.values()) == [digest(unb64(row.manifest)) for row in rows]
+        with monkeypatch.context() as patch:
+            lie(patch, "line", without("n", 4))
+            with pytest.raises(Withheld):
+                await lines._learn_all(session, connection)
+    other = await resigned(given.ann, rows[3], content=digest(b"another"))
+
+    def changed(told: list[Row]) -> None:
+        told[3].update(other)
+
+    async with given.bob.session() as (session, _):
+        with monkeypatch.context() as patch:
+            lie(patch, "line", changed)
+            with pytest.raises(ForkedLog):
+                await lines._learn_all(session, connection)
+        await lines._learn_all(session, connection)
+
+
+@pytest.mark.parametrize("first_seen", [True, False], ids=["known", "new"])
+@pytest.mark.parametrize("behind", [True, False], ids=["served older", "served newest"])
+async def test_a_share_that_is_revised_while_it_is_read_is_no_alarm(
+    given: Given, monkeypatch: pytest.MonkeyPatch, first_seen: bool, behind: bool
+) -> None:
+    """A revision comes behind the line that was read; and, `behind`, another one while the answer is on its way."""
+    if first_seen:
+        assert await sound(given.bob) == given.ids
+    honest, turns = Bus.ask, iter([True])
+
+    async def meanwhile(bus: Bus, subject: str, data: bytes) -> bytes:
+        now = subject.endswith(".shares") and given.shares[0].owner not in subject and next(turns, False)
+        if now:
+            await revised(given.ann, given.ids[0])
+        answer = await honest(bus, subject, data)
+        if now and behind:
+            await revised(given.ann, given.ids[0], keep=False)
+        return answer
+
+    async with given.bob.session() as (session, keyring):
+        await feed.learn(session)
+        with monkeypatch.context() as patch:
+            patch.setattr(Bus, "ask", meanwhile)
+            found = await shares.all_of(session, keyring)
+        assert not alarms(found)
+        read = next(each for each in found if isinstance(each, Share) and each.share == given.ids[0])
+        assert read.content.label == "One"
+        if first_seen:
+            assert (read.generation, read.status) == (2, "new" if behind else "claimed")
+        newest = await shares.show(session, keyring, given.ids[0])
+        assert (newest.generation, newest.status) == (3 if behind else 2, "claimed")
+    assert await sound(given.bob) == given.ids
 
 
 # ---- S12: left out ----
@@ -314,6 +397,40 @@ async def test_s12_what_one_of_the_two_ended_is_believed_to_be_gone(given: Given
     async with given.bob.session() as (session, keyring):
         with pytest.raises(NotFound):
             await shares.show(session, keyring, given.ids[1])
+
+
+async def test_s12_an_end_that_the_home_says_had_come_before_is_believed_with_proof_alone(
+    given: Given, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is to be taken back is not taken back by a home that swallows it."""
+    assert await sound(given.ann) == given.ids
+    send = Bus.send
+
+    async def swallowing(bus: Bus, subject: str, id: str, data: bytes) -> Result:
+        if not subject.endswith("shares.remove"):
+            return await send(bus, subject, id, data)
+        return Result(id, "ignored", position=1)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bus, "send", swallowing)
+        async with given.ann.session() as (session, _):
+            with pytest.raises(Withheld, match="nobody has signed"):
+                await shares.remove(session, given.ids[0])
+    assert await sound(given.ann) == given.ids
+
+    faster = [given.bob]
+
+    async def late(bus: Bus, subject: str, id: str, data: bytes) -> Result:
+        while faster:
+            async with faster.pop().session() as (session, _):
+                await shares.remove(session, given.ids[0])
+        return await send(bus, subject, id, data)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Bus, "send", late)
+        async with given.ann.session() as (session, _):
+            assert await shares.remove(session, given.ids[0]) == given.ids[0]
+    assert await sound(given.ann) == given.ids[1:]
 
 
 @pytest.mark.parametrize("ender", ["ann", "bob"])
@@ -495,7 +612,7 @@ async def test_s12_two_checkpoints_of_one_size_meet_in_what_is_shared(
 ) -> None:
     """The home shows Ann a history of its own; with what she shares, her checkpoint comes to Bob."""
     ann, bob = connected
-    honest = shares.newest_checkpoint
+    honest = sending.newest_checkpoint
     async with ann.session() as (session, keyring):
         kept = await items.add(session, keyring, "Passport", {"number": "X1"})
         fine = await shares.create(session, keyring, kept.item, bob.address)
@@ -507,7 +624,7 @@ async def test_s12_two_checkpoints_of_one_size_meet_in_what_is_shared(
             return make_checkpoint(log_key, session.server.home, size, sha256(b"another history"))
 
         with monkeypatch.context() as patch:
-            patch.setattr(shares, "newest_checkpoint", forked)
+            patch.setattr(sending, "newest_checkpoint", forked)
             await shares.create(session, keyring, kept.item, bob.address)
 
     found = await listed(bob)
@@ -524,7 +641,7 @@ async def test_s12_a_checkpoint_of_another_log_is_none(
     async def foreign(session: Session) -> str:
         return make_checkpoint(SigningKey.generate(), session.server.home, 1, sha256(b"root"))
 
-    monkeypatch.setattr(shares, "newest_checkpoint", foreign)
+    monkeypatch.setattr(sending, "newest_checkpoint", foreign)
     async with ann.session() as (session, keyring):
         kept = await items.add(session, keyring, "Passport", {"number": "X1"})
         await shares.create(session, keyring, kept.item, bob.address)

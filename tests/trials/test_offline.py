@@ -50,9 +50,10 @@ async def test_what_is_asked_of_a_stopped_backend_is_kept_and_takes_effect_once_
     assert await asyncio.to_thread(own_backend.stop) == 0
     for label in ("First", "Second"):
         away = await asyncio.to_thread(ann.run, "item", "add", label, "--json")
-        assert (away.code, away.out) == (4, "")
-        assert away.err.startswith("error: Unreachable: ")
-        assert "kept" in away.err
+        assert (away.code, away.json["queued"]) == (0, True), away.err
+    shared = await asyncio.to_thread(ann.run, "share", "list", "--json")
+    assert (shared.code, shared.out) == (4, ""), "it was never asked for"
+    assert shared.err.startswith("error: Unreachable: ")
     assert len(ProfileFolder(ann.home).waiting()) == 2
 
     await asyncio.to_thread(own_backend.start)

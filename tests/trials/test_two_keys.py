@@ -7,7 +7,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from privity.agent import items, shares
+from privity.agent import items, sending, shares
 from privity.agent.connections import Broken
 from privity.crypto import aead, labels, sharing
 from privity.crypto.files import decrypt_segment, encrypt_segment
@@ -127,7 +127,7 @@ async def test_u4_who_shares_two_texts_in_one_ciphertext_is_found_out(
             patch.setattr(
                 sharing.aead, "seal", lambda key, _, label, *place: honest(key, _, label, *place, hers=hers, his=his)
             )
-            patch.setattr(shares, "new_dek", lambda: hers)
+            patch.setattr(sending, "new_dek", lambda: hers)
             patch.setattr(sharing.kem, "seal_to", lambda suite, public, _, *rest: seal_to(suite, public, his, *rest))
             with pytest.raises(Malformed):  # her own agent shows her what she made: it is no item
                 await shares.create(session, keyring, item.item, bob.address)

@@ -22,9 +22,20 @@ from privity.crypto.invitation_records import moment
 from privity.crypto.kdf import KdfParams, derive_recovery, derive_unlock
 from privity.crypto.kem import Suite
 from privity.crypto.keyring import unwrap_key
+from privity.crypto.originals import Origin, Original, beyond, check_original, check_permission, read_permission
 from privity.crypto.record import decode_record
-from privity.crypto.sharing import line_id, open_share, unseal_dek, unwrap_own, verify_share
+from privity.crypto.sharing import (
+    UnderTerms,
+    check_accepted,
+    line_id,
+    open_share,
+    open_terms,
+    unseal_dek,
+    unwrap_own,
+    verify_share,
+)
 from privity.encoding import b32, b64, digest, lp, unb32, unb64
+from privity.errors import BeyondPermission
 
 Asked = dict[str, Any]
 
@@ -168,7 +179,19 @@ def record(asked: Asked) -> object:
 
 
 def manifest(asked: Asked) -> object:
-    return asdict(verify_share(unb64(asked["manifest"]), unb64(asked["signature"]), unb64(asked["sender"])))
+    read = verify_share(unb64(asked["manifest"]), unb64(asked["signature"]), unb64(asked["sender"]))
+    return asdict(read) | {"expires": read.expires.isoformat() if read.expires else None}
+
+
+def terms(asked: Asked) -> object:
+    read = verify_share(unb64(asked["manifest"]), unb64(asked["signature"]), unb64(asked["sender"]))
+    return open_terms(read, unb64(asked["terms"]), unb64(asked["private"])).text
+
+
+def accepted(asked: Asked) -> object:
+    names = ("share", "connection", "owner", "recipient", "terms_hash")
+    check_accepted(unb64(asked["public"]), unb64(asked["signature"]), UnderTerms(*(asked[name] for name in names)))
+    return True
 
 
 def share(asked: Asked) -> object:
@@ -232,6 +255,26 @@ def feed(asked: Asked) -> str:
     return feed_link(**asked)
 
 
+def original(asked: Asked) -> None:
+    origin = Origin(asked["owner"], asked["item"], asked["version"])
+    signed = Original(unb64(asked["salt"]), unb64(asked["signature"]))
+    check_original([unb64(asked["public"])], signed, origin, asked["slot"], unb64(asked["value"]))
+
+
+def permissions(asked: Asked) -> object:
+    """The hands that a thing went over, each of which had what it gave on."""
+    before = None
+    for each in asked["permissions"]:
+        record = unb64(each["record"])
+        found = read_permission(record)
+        check_permission([unb64(asked["public"][found.giver])], record, unb64(each["signature"]))
+        what = beyond(found, before)
+        if what is not None:
+            raise BeyondPermission(what)
+        before = found
+    return [asked["permissions"][0]["record"], len(asked["permissions"]), before.taker if before else None]
+
+
 QUESTIONS: dict[str, Callable[[Asked], object]] = {
     "lp": lambda asked: b64(lp(*raws(asked["parts"]))),
     "b64": lambda asked: b64(unb64(asked["text"])),
@@ -271,6 +314,10 @@ QUESTIONS: dict[str, Callable[[Asked], object]] = {
     "safety-number": number,
     "manifest": manifest,
     "share": share,
+    "terms": terms,
+    "accepted": accepted,
+    "original": original,
+    "permissions": permissions,
     "item": item,
     "segment": segment,
     "log-entry": entry,

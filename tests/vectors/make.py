@@ -7,7 +7,7 @@ so that a new run changes only what a change of a format changed. Keys are seeds
 import json
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,8 @@ from privity.crypto.invitation import confirmation, invitation_link, mail_link, 
 from privity.crypto.kdf import KdfParams, derive_recovery
 from privity.crypto.kem import KeyPair, Suite, generate_keypair, public_of
 from privity.crypto.keyring import wrap_key
-from privity.crypto.sharing import rewrap_dek, seal_share, verify_share
+from privity.crypto.originals import Origin, Original, Permission, check_original, permit, sign_original
+from privity.crypto.sharing import Conditions, Terms, accept_terms, rewrap_dek, seal_share, verify_share
 from privity.crypto.signing import SigningKey
 from privity.encoding import b32, b64, digest, sha256, unb64
 from privity.errors import PrivityError
@@ -586,7 +587,128 @@ def shares(kept: Kept) -> Vectors:
     made.bad("another content", "share", **(right | {"content": b64(second[2])}))
     made.bad("the owner's wrap", "share", **(right | {"wrap": b64(own)}))
     made.bad("the claim for the owner", "share", **(kept_by | {"kek": b64(OTHER), "wrap": b64(claim), "role": "owner"}))
+    conditions(made, kept, place, ann, bob)
     return made
+
+
+def conditions(made: Vectors, kept: Kept, place: Asked, ann: "Somebody", bob: "Somebody") -> None:
+    """A next generation that has all conditions; the terms, and their acceptance."""
+    asked = Conditions(
+        expires=datetime(2027, 1, 1, tzinfo=UTC),
+        terms=Terms("for your eyes only", b"T" * 32),
+        reshare=1,
+        keep=True,
+        source="o" * 26,
+    )
+
+    def parts() -> bytes:
+        it = seal_share(KEY, KEK, b"{}", n=1, prev=None, generation=2, conditions=asked, **place)
+        return frame(it.manifest, it.signature, *it.parts)
+
+    def opens(framed: bytes) -> None:
+        manifest, signature, *_ = unframed(framed)
+        read = verify_share(manifest, signature, ann.sign.public)
+        if (read.checkpoint, read.terms_hash) != (place["checkpoint"], asked.terms and asked.terms.hash):
+            raise PrivityError("made for another place")
+
+    manifest, signature, *_, terms = unframed(kept.blob("share with conditions", parts, opens))
+    signed = {"manifest": b64(manifest), "signature": b64(signature), "sender": b64(ann.sign.public)}
+    made.good("with conditions", "manifest", **signed)
+    for name, change in {
+        "an end that is no UTC": {"expires": "2027-01-01T01:00:00+01:00"},
+        "terms without their hash": {"terms_hash": None},
+        "too many hands": {"reshare": 9},
+        "a copy that is neither permitted nor not": {"keep": 2},
+    }.items():
+        record = json.dumps(json.loads(manifest) | change, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        by_owner = ann.sign.sign(labels.SHARE_MANIFEST, record.encode())
+        bent = {"manifest": b64(record.encode()), "signature": b64(by_owner), "sender": b64(ann.sign.public)}
+        made.bad(f"rightly signed: {name}", "manifest", **bent)
+    right = signed | {"terms": b64(terms), "private": b64(bob.connection.private)}
+    made.good("terms", "terms", **right)
+    made.bad("terms with another key", "terms", **(right | {"private": b64(ann.connection.private)}))
+    read = verify_share(manifest, signature, ann.sign.public)
+    said = {name: getattr(read, name) for name in ("share", "connection", "owner", "recipient", "terms_hash")}
+    by = {"public": b64(bob.sign.public), "signature": b64(accept_terms(bob.sign, read))}
+    made.good("terms accepted", "accepted", **said, **by)
+    made.bad("other terms accepted", "accepted", **(said | by | {"terms_hash": digest(b"other")}))
+    made.bad("accepted by another", "accepted", **(said | by | {"public": b64(ann.sign.public)}))
+
+
+def sharing_on(kept: Kept) -> Vectors:
+    made = Vectors("sharing_on", "9. Shares, sharing on")
+    ann, bob = people(kept)
+    origin = Origin(verify_chain(ann.chain).account, ITEM, 1)
+    given: Asked = {"owner": origin.owner, "item": ITEM, "version": 1, "public": b64(ann.sign.public)}
+    for slot, value in (("number", b"X123"), (None, b"Passport")):
+
+        def parts(slot: str | None = slot, value: bytes = value) -> bytes:
+            it = sign_original(ann.sign, origin, slot, value)
+            return frame(it.salt, it.signature)
+
+        def opens(framed: bytes, slot: str | None = slot, value: bytes = value) -> None:
+            salt, signature = unframed(framed)
+            check_original([ann.sign.public], Original(salt, signature), origin, slot, value)
+
+        name = "a value" if slot else "a label"
+        salt, signature = unframed(kept.blob(f"original of {name}", parts, opens))
+        right = given | {"slot": slot, "value": b64(value), "salt": b64(salt), "signature": b64(signature)}
+        made.good(name, "original", **right)
+        for other, change in {
+            "another value": {"value": b64(b"X124")},
+            "another version": {"version": 2},
+            "another item": {"item": SPACE},
+            "another slot": {"slot": "name"},
+            "the label as a slot without a name, or a slot as the label": {"slot": None if slot else ""},
+            "another salt": {"salt": b64(bytes(32))},
+            "another owner's key": {"public": b64(bob.sign.public)},
+        }.items():
+            made.bad(f"{name}: {other}", "original", **(right | change))
+    hands(made, origin, ann, bob)
+    return made
+
+
+def hands(made: Vectors, origin: Origin, ann: "Somebody", bob: "Somebody") -> None:
+    """Ann's permission for Bob, and his for a third, by which the thing goes on."""
+    first = Permission(
+        origin=origin,
+        share=SHARE,
+        giver=origin.owner,
+        taker=verify_chain(bob.chain).account,
+        hops=2,
+        keep=False,
+        slots=("name", "number"),
+        expires=datetime(2027, 1, 1, tzinfo=UTC),
+        terms_hash=digest(b"terms"),
+        prev=None,
+    )
+    second = replace(
+        first, share=SPACE, giver=first.taker, taker=ACCOUNT, hops=1, slots=("number",), prev=digest(first.to_bytes())
+    )
+    keys = {first.giver: ann.sign, second.giver: bob.sign}
+    public = {giver: b64(key.public) for giver, key in keys.items()}
+
+    def signed(*permissions: Permission) -> Asked:
+        by = [permit(keys[each.giver], each) for each in permissions]
+        return {"public": public, "permissions": [{"record": b64(it), "signature": b64(one)} for it, one in by]}
+
+    made.good("a permission", "permissions", **signed(first))
+    made.good("over two hands", "permissions", **signed(first, second))
+    for name, changed in {
+        "more hands": replace(second, hops=2),
+        "another slot": replace(second, slots=("visa",)),
+        "the whole item": replace(second, slots=None),
+        "for ever": replace(second, expires=None),
+        "without the terms": replace(second, terms_hash=None),
+        "copies": replace(second, keep=True),
+        "another version": replace(second, origin=replace(origin, version=2)),
+        "on another permission": replace(second, prev=digest(b"x")),
+        "on none": replace(second, prev=None),
+    }.items():
+        made.bad(f"beyond what was permitted: {name}", "permissions", **signed(first, changed))
+    made.bad("begun by another than the owner", "permissions", **signed(second))
+    others = signed(first, second)
+    made.bad("by other keys", "permissions", **(others | {"public": dict.fromkeys(public, b64(bob.sign.public))}))
 
 
 def unframed(data: bytes) -> list[bytes]:
@@ -739,6 +861,7 @@ MAKERS: tuple[Callable[[Kept], Vectors], ...] = (
     item_vectors,
     segments,
     shares,
+    sharing_on,
     links,
     invitations,
     identities,
