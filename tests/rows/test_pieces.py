@@ -385,7 +385,11 @@ def another_version(row: dict[str, Any]) -> None:
 
 
 def another_round(row: dict[str, Any]) -> None:
-    row["n"] += 1
+    row["approved"] += 1
+
+
+def hidden(row: dict[str, Any]) -> None:
+    row |= {"status": "closed", "approved": None}
 
 
 @pytest.mark.parametrize(
@@ -395,7 +399,7 @@ def another_round(row: dict[str, Any]) -> None:
         pytest.param("none", no_answer, WrongAnswer, marks=pytest.mark.trial),
         pytest.param("version", another_version, WrongAnswer, marks=pytest.mark.trial),
         pytest.param("round", another_round, DoesNotOpen, marks=pytest.mark.trial),
-        pytest.param("closed", lambda row: row.update(status="closed"), WrongAnswer, marks=pytest.mark.trial),
+        pytest.param("closed", hidden, WrongAnswer, marks=pytest.mark.trial),
     ],
     ids=["made without it", "none", "for another version", "for another round", "hidden"],
 )
