@@ -83,6 +83,9 @@ SPOKEN = {
     ("piece_readers", "position"): "the order of pages",
     ("piece_requests", "owner"): "hides the request from the owner",
     ("piece_requests", "asker"): "hides the request from the asker; what it brought stands",
+    ("piece_requests", "request"): "likewise",
+    ("piece_requests", "piece_name"): "likewise",
+    ("accounts", "account"): "hides what is shown with its address; one's own account is noticed",
     ("piece_requests", "connection"): "likewise, and is noticed where the request is shown",
     ("piece_requests", "position"): "the order of pages",
     ("invitations", "note"): "the digest of a note of one's own, which is bound where it is read",
@@ -171,8 +174,8 @@ async def told(home: RunningHome, tmp_path: Path) -> Kept:
         "his connections": by(bob, lambda s, k: sound(connections.all_own(s, k))),
         "his shares": by(bob, lambda s, k: sound(shares.all_of(s, k))),
         "his item": by(bob, lambda s, k: shares.show(s, k, made.share)),
-        "her pieces": by(ann, lambda s, k: pieces.all_own(s, k)),
-        "her readers": by(ann, lambda s, k: pieces.readers(s, k, "phone")),
+        "her pieces": by(ann, lambda s, k: sound(pieces.all_own(s, k))),
+        "her readers": by(ann, lambda s, k: readers_of(s, k, "phone")),
         "her rules": by(ann, lambda s, k: rules.all_own(s, k)),
         "her requests": by(ann, lambda s, k: sound(requests.all_of(s, k))),
         "his requests": by(bob, lambda s, k: sound(requests.all_of(s, k))),
@@ -224,6 +227,14 @@ async def delegates_of(session: Session, keyring: Keyring) -> list[Any]:
     for each in found:
         if each.alarm is not None:
             raise each.alarm
+    return list(found)
+
+
+async def readers_of(session: Session, keyring: Keyring, name: str) -> list[Any]:
+    """The readers of a piece, if the connection with each of them holds."""
+    found = await pieces.readers(session, keyring, name)
+    if any(each.connection is None for each in found):
+        raise Refusal("a connection does not hold")
     return list(found)
 
 
