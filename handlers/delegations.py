@@ -6,7 +6,6 @@ from domain import connection, delegation, file, item, key, share
 from handlers.accounts import identity_of
 from handlers.registry import Desk, handles
 from privity.crypto.delegations import Grant, Removal, verify_step, verify_version
-from privity.crypto.log import read_checkpoint
 from privity.encoding import b64, digest, unb64
 from privity.errors import Malformed
 from privity.messages.base import Event
@@ -68,7 +67,7 @@ def keep_item(command: KeepItem, desk: Desk) -> list[Event]:
     """The version must be signed by who asks, and say just what the command says."""
     identity = identity_of(desk.by.account, desk.load)
     version = verify_version(unb64(command.record), unb64(command.signature), identity.sign)
-    _check_checkpoint(version.checkpoint, desk)
+    desk.home.check_checkpoint(version.checkpoint)
     said = [version.by, *(getattr(version, name) for name in VERSION)]
     if said != [desk.by.account, *(getattr(command, name) for name in VERSION)]:
         raise Malformed("the record says something else than the command")
@@ -96,13 +95,8 @@ def _signed_step(command: GrantDelegation | RemoveDelegation, desk: Desk) -> tup
     step = verify_step(record, unb64(command.signature), identity.sign)
     if step.by != desk.by.account:
         raise Malformed("the record names another signer")
-    _check_checkpoint(step.checkpoint, desk)
+    desk.home.check_checkpoint(step.checkpoint)
     return step, delegation.Place(step.n, step.prev, digest(record), step.key)
-
-
-def _check_checkpoint(note: str, desk: Desk) -> None:
-    """A note that is not this log's would be an alarm for everybody who reads the record."""
-    read_checkpoint(note, desk.home.log_public, desk.home.id)
 
 
 def _check_key(step: Grant, joined: connection.State, desk: Desk) -> None:

@@ -15,7 +15,6 @@ from privity.crypto.groups import (
     verify_post,
     wraps_root,
 )
-from privity.crypto.log import read_checkpoint
 from privity.encoding import digest, unb64
 from privity.errors import ForgedRecord, Malformed, StaleVersion
 from privity.messages.base import Event
@@ -178,7 +177,7 @@ def _verified(command: PostToGroup | WithdrawPost, desk: Desk) -> Post:
 def _check_checkpoint(note: str, desk: Desk) -> None:
     """Members hold it against their log: one that is none would be an alarm for all of them."""
     try:
-        read_checkpoint(note, desk.home.log_public, desk.home.id)
+        desk.home.check_checkpoint(note)
     except ForgedRecord as error:
         raise Malformed(error.message) from None
 

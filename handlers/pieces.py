@@ -4,7 +4,6 @@ from domain import connection, piece, request
 from handlers.accounts import identity_of
 from handlers.registry import Desk, handles
 from privity.crypto.identity import Identity
-from privity.crypto.log import read_checkpoint
 from privity.crypto.pieces import (
     GrantPlace,
     RequestPlace,
@@ -42,7 +41,7 @@ def set_piece(command: SetPiece, desk: Desk) -> list[Event]:
     said = [record.owner, record.content, *(str(getattr(record, name)) for name in SIGNED)]
     if said != [desk.by.account, command.content, *(str(getattr(command, name)) for name in SIGNED.values())]:
         raise Malformed("the record says something else than the command")
-    read_checkpoint(record.checkpoint, desk.home.log_public, desk.home.id)  # else an alarm for everybody who reads it
+    desk.home.check_checkpoint(record.checkpoint)
     if command.piece != piece_id(desk.by.account, command.piece_name):
         raise Malformed("the piece's id is not that of its owner and name")
     state = desk.load(piece.State, command.piece)

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar, cast
 
 from domain import account
 from domain.facts import Actor
+from privity.crypto.log import read_checkpoint
 from privity.errors import UnknownDevice
 from privity.messages.base import Command, Event
 
@@ -28,6 +29,14 @@ class Home:
     id: str
     log_public: bytes
     mail_key: bytes = field(repr=False)
+
+    def check_checkpoint(self, note: str) -> None:
+        """Returns if it is a checkpoint of this home's log; another one would be an alarm for everybody who reads it.
+
+        Raises:
+            ForgedRecord: it is not.
+        """
+        read_checkpoint(note, self.log_public, self.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,8 @@ place, is an alarm: then somebody shows two histories of a person, and nothing m
 """
 
 import logging
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from privity.agent.log import evidence, to_mark
 from privity.crypto.identity import COMPROMISE, Identity, Signed, signers, walk
@@ -16,8 +16,13 @@ from privity.errors import ForgedRecord, KeyMismatch, NotFound, NotInLog, Rolled
 from privity.messages.fields import SignedRecord
 
 if TYPE_CHECKING:
+    from privity.agent.log import Evidence
     from privity.agent.memory import Memory
     from privity.agent.session import Session
+
+T = TypeVar("T")
+Bounds = tuple[str | None, ...]
+"""The checkpoints before which a key must have signed: none, where nobody called it stolen."""
 
 notices = logging.getLogger("privity.notices")
 """What a person should see once, and what stops nothing: `notice: ...`, a line each."""
@@ -115,7 +120,45 @@ def index_of(line: Sequence[Identity], head: str, name: str) -> int:
     raise KeyMismatch(f"The identity chain of {name} does not go on from the one that was pinned.")
 
 
-def linked_manifest(line: Sequence[Identity], manifest: str, signature: str) -> tuple[Manifest, tuple[str | None, ...]]:
+def signed_by(line: Sequence[Identity], check: Callable[[bytes], T], otherwise: str) -> tuple[T, Bounds]:
+    """What `check` gives for the sign key of a line that made a signature, and before which checkpoints it must have.
+
+    Args:
+        check: raises ForgedRecord for a key that did not.
+
+    Raises:
+        ForgedRecord: none of the keys did; `otherwise` says so.
+    """
+    for key, bounds in signers(line):
+        try:
+            return check(key), bounds
+        except ForgedRecord:
+            continue
+    raise ForgedRecord(otherwise)
+
+
+async def logged_before(
+    session: "Session", bound: str | None, position: int | None, otherwise: str
+) -> "Evidence | None":
+    """The event at a position, as the log had it when its signer's key was given up as stolen; None if it came later.
+
+    Args:
+        bound: the checkpoint of the record that gave the key up; None where it names none.
+
+    Raises:
+        NotInLog: the backend shows no such event; `otherwise` says so.
+        ForkedLog, RolledBack: the checkpoint is not of the log's history.
+    """
+    if bound is None or position is None or position > to_mark(bound, session.server).size:
+        return None
+    await session.consistent(bound)
+    try:
+        return await evidence(session, position)
+    except NotFound:
+        raise NotInLog(otherwise) from None
+
+
+def linked_manifest(line: Sequence[Identity], manifest: str, signature: str) -> tuple[Manifest, Bounds]:
     """The manifest of a share that some sign key of the line signed, and the checkpoints before which it must have.
 
     That is enough for its place among what the sender sent, not for what it shares: `signed_manifest`.
@@ -123,12 +166,11 @@ def linked_manifest(line: Sequence[Identity], manifest: str, signature: str) -> 
     Raises:
         ForgedRecord: none of these keys signed it.
     """
-    for key, bounds in signers(line):
-        try:
-            return verify_share(unb64(manifest), unb64(signature), key), bounds
-        except ForgedRecord:
-            continue
-    raise ForgedRecord("What is shared is not signed by the one whom it is said to come from.")
+    return signed_by(
+        line,
+        lambda key: verify_share(unb64(manifest), unb64(signature), key),
+        "What is shared is not signed by the one whom it is said to come from.",
+    )
 
 
 async def signed_manifest(
@@ -153,14 +195,8 @@ async def signed_manifest(
 
 async def _check_before(session: "Session", bound: str | None, manifest: str, signature: str, position: int) -> None:
     """The log must have had the signature when its owner said that the key was stolen."""
-    if bound is not None:
-        mark = to_mark(bound, session.server)
-        if position <= mark.size:
-            await session.consistent(bound)
-            try:
-                shown = await evidence(session, position)
-            except NotFound:
-                raise NotInLog("The backend has no evidence of what is shared where it says that it is.") from None
-            if any(shown.says(name, manifest=manifest, signature=signature) for name in BRINGING):
-                return
+    absent = "The backend has no evidence of what is shared where it says that it is."
+    shown = await logged_before(session, bound, position, absent)
+    if shown is not None and any(shown.says(name, manifest=manifest, signature=signature) for name in BRINGING):
+        return
     raise ForgedRecord("What is shared is signed by a key that its owner had given up as stolen before.")

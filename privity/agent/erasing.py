@@ -27,11 +27,6 @@ def digests(line: FeedEntry) -> list[str]:
     return line.refs.get("digests", "").split() if line.event == SealedErased.name else []
 
 
-def was_erased(memory: Memory, of: str, digest: str) -> bool:
-    """Whether the feed told, as far as it was read, that just this object of just this thing was erased."""
-    return memory.seen(KIND, _name(of, digest)) is not None
-
-
 def erased_among(memory: Memory, rows: Sequence[object], sealed: Mapping[str, bytes], known: int) -> frozenset[str]:
     """The objects that rows name although the feed up to the position `known` said that just they had erased them.
 

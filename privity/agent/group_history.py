@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from privity.agent import connections
-from privity.agent.chains import Heads, follow
+from privity.agent.chains import Bounds, Heads, follow, logged_before, signed_by
 from privity.agent.connections import Connection
 from privity.agent.identity import own_line
 from privity.agent.keyring import Keyring
-from privity.agent.log import evidence, to_mark
+from privity.agent.log import to_mark
 from privity.agent.memory import Seen, check_not_older
 from privity.agent.session import Rows, Session
 from privity.crypto.groups import (
@@ -32,7 +32,7 @@ from privity.crypto.groups import (
     verify_epoch,
     verify_post,
 )
-from privity.crypto.identity import Identity, signers
+from privity.crypto.identity import Identity
 from privity.encoding import digest, unb64
 from privity.errors import (
     DoesNotOpen,
@@ -41,7 +41,6 @@ from privity.errors import (
     GroupMoved,
     IntegrityAlarm,
     KeyMismatch,
-    NotFound,
     NotInLog,
     RolledBack,
     Unverified,
@@ -435,30 +434,17 @@ def _remember(session: Session, group: str, line: Line, fresh: Iterable[tuple[Po
             memory.saw(LINE, group, line.n, line.head)
 
 
-def _signed_by(line: Sequence[Identity], check: Callable[[bytes], object]) -> tuple[str | None, ...]:
+def _signed_by(line: Sequence[Identity], check: Callable[[bytes], object]) -> Bounds:
     """The checkpoints before which the signature must have been made: none for a key that nobody called stolen."""
-    for key, bounds in signers(line):
-        try:
-            check(key)
-        except ForgedRecord:
-            continue
-        return bounds
-    raise ForgedRecord("What stands in the group is not signed by the one whom it is said to come from.")
+    return signed_by(line, check, "What stands in the group is not signed by the one whom it is said to come from.")[1]
 
 
-async def _check_before(
-    session: Session, bounds: tuple[str | None, ...], position: int, name: str, said: Mapping[str, str]
-) -> None:
+async def _check_before(session: Session, bounds: Bounds, position: int, name: str, said: Mapping[str, str]) -> None:
     """The log must have had the signature when its owner said that the key was stolen."""
     for bound in bounds:
-        if bound is None or position > to_mark(bound, session.server).size:
+        absent = "The backend has no evidence of what stands in the group where it says that it is."
+        shown = await logged_before(session, bound, position, absent)
+        if shown is None:
             raise ForgedRecord(VOIDED)
-        await session.consistent(bound)
-        try:
-            shown = await evidence(session, position)
-        except NotFound:
-            raise NotInLog(
-                "The backend has no evidence of what stands in the group where it says that it is."
-            ) from None
         if not shown.says(name, **said):
             raise ForgedRecord("The log has something else where the backend says that the group has it.")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import TypeAdapter, ValidationError
 
 from privity.agent import connections
+from privity.agent.chains import signed_by
 from privity.agent.connections import Broken, Connection
 from privity.agent.feed import learn
 from privity.agent.identity import current, newest_checkpoint, own_line
@@ -19,7 +20,7 @@ from privity.agent.keys import stored_connection_key
 from privity.agent.memory import Memory, Seen, check_not_older
 from privity.agent.session import Rows, Session
 from privity.agent.tasks import Task
-from privity.crypto.identity import Identity, signers
+from privity.crypto.identity import Identity
 from privity.crypto.keyring import new_dek
 from privity.crypto.pieces import (
     GrantPlace,
@@ -368,13 +369,7 @@ def must_sign(line: Sequence[Identity], check: Callable[[bytes], object]) -> Non
 
 def _counts(line: Sequence[Identity], check: Callable[[bytes], object]) -> bool:
     """Whether the key that signed was not given up as stolen; a ForgedRecord if none of the line's did."""
-    for public, bounds in signers(line):
-        try:
-            check(public)
-        except ForgedRecord:
-            continue
-        return not bounds
-    raise ForgedRecord("This is not signed by the one whom it is said to come from.")
+    return not signed_by(line, check, "This is not signed by the one whom it is said to come from.")[1]
 
 
 class Before:

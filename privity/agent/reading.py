@@ -1,12 +1,11 @@
 """Reading shares: each is opened only where the sender's signature, the pinned place, the line and the terms hold."""
 
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from privity.agent import connections, lines
-from privity.agent.chains import index_of, signed_manifest
+from privity.agent.chains import index_of, signed_by, signed_manifest
 from privity.agent.connections import Broken, Connection
 from privity.agent.contents import SharedContent, read_shared
 from privity.agent.identity import OWN, own_line
@@ -15,7 +14,7 @@ from privity.agent.keyring import Keyring
 from privity.agent.keys import stored_connection_key
 from privity.agent.provenance import Way, check
 from privity.agent.session import Rows, Session
-from privity.crypto.identity import Identity, signers
+from privity.crypto.identity import Identity
 from privity.crypto.sharing import (
     Conditions,
     Manifest,
@@ -260,11 +259,10 @@ def _is_accepted(row: ShareRow, manifest: Manifest, line: Sequence[Identity], ow
         return True
     if row.accepted is None:
         return False
-    for key, bounds in signers(line):
-        with suppress(ForgedRecord):
-            check_accepted(key, unb64(row.accepted), manifest)
-            return own or not bounds
-    raise ForgedRecord(f"The terms of share {row.share} are not accepted by the one who is said to have done so.")
+    signature = unb64(row.accepted)
+    unsigned = f"The terms of share {row.share} are not accepted by the one who is said to have done so."
+    _, bounds = signed_by(line, lambda key: check_accepted(key, signature, manifest), unsigned)
+    return own or not bounds
 
 
 def _bar(row: ShareRow, manifest: Manifest, accepted: bool) -> Refusal | None:

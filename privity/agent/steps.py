@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from privity.agent.chains import Heads, follow
-from privity.agent.log import Evidence, evidence, to_mark
+from privity.agent.chains import Heads, follow, logged_before, signed_by
+from privity.agent.log import Evidence, evidence
 from privity.agent.memory import check_not_older
 from privity.agent.session import Session
 from privity.crypto.delegations import (
@@ -19,7 +19,7 @@ from privity.crypto.delegations import (
     read_step,
     verify_step,
 )
-from privity.crypto.identity import Identity, signers
+from privity.crypto.identity import Identity
 from privity.encoding import digest, unb64
 from privity.errors import (
     ForgedRecord,
@@ -32,6 +32,8 @@ from privity.messages.fields import SignedRecord
 from privity.messages.views import MAX_PAGE, AskDelegations, DelegationRow
 
 T = TypeVar("T")
+
+ABSENT = "The backend has no evidence of what was done where it says that it was."
 
 VAULT = "vault"
 """What is remembered: a principal, the number of the newest step, and its digest."""
@@ -147,37 +149,20 @@ async def verified(
     Raises:
         ForgedRecord: none did, or one that had been given up as stolen before.
     """
-    for key, bounds in signers(line):
-        try:
-            found = check(key)
-        except ForgedRecord:
-            continue
-        for bound in bounds:
-            await check_before(session, bound, position, name, named)
-        return found
-    raise ForgedRecord("What is done in the owner's name is not signed by the one whom it is said to come from.")
-
-
-async def check_before(
-    session: Session,
-    bound: str | None,
-    position: int | None,
-    name: str,
-    named: Mapping[str, object],
-) -> None:
-    """The log must have had the event when the signer's key ended."""
-    if bound is not None and position is not None and position <= to_mark(bound, session.server).size:
-        await session.consistent(bound)
-        if (await _shown(session, position)).says(name, **named):
-            return
-    raise ForgedRecord("What is done in the owner's name is signed by somebody who could not any more.")
+    unsigned = "What is done in the owner's name is not signed by the one whom it is said to come from."
+    found, bounds = signed_by(line, check, unsigned)
+    for bound in bounds:
+        shown = await logged_before(session, bound, position, ABSENT)
+        if shown is None or not shown.says(name, **named):
+            raise ForgedRecord("What is done in the owner's name is signed by somebody who could not any more.")
+    return found
 
 
 async def _shown(session: Session, position: int) -> Evidence:
     try:
         return await evidence(session, position)
     except NotFound:
-        raise NotInLog("The backend has no evidence of what was done where it says that it was.") from None
+        raise NotInLog(ABSENT) from None
 
 
 async def _signed_step(session: Session, walk: Walk, row: DelegationRow) -> Grant | Removal:
