@@ -7,7 +7,7 @@ RUN pip wheel --no-cache-dir --require-hashes --wheel-dir /wheels -r requirement
 
 FROM python:3.13-slim
 RUN useradd --system --uid 10001 --user-group --home-dir /var/lib/privity --create-home privity && \
-    install --directory --owner privity --group privity /etc/nats
+    install --directory --owner privity --group privity /etc/nats /etc/supplier /var/lib/supplier
 WORKDIR /opt/privity
 COPY pyproject.toml README.md LICENSE app.py ./
 COPY privity privity

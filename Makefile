@@ -12,13 +12,14 @@ CODE := $(ROOMS) $(wildcard bench) examples tests
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test trials check format bench lock clean
+.PHONY: help install demo test trials soak check format bench lock clean
 
 help:
 	@echo "make install   make .venv, with .venv/bin/privity"
 	@echo "make demo      watch Alice and Bob share an item, on real parts"
 	@echo "make test      run the tests"
 	@echo "make trials    run the slow trials of faults and load"
+	@echo "make soak      run the trials that take minutes each"
 	@echo "make check     format, lint, types and import rules"
 	@echo "make format    format the code"
 	@echo "make bench     measure, beside the floors of this machine"
@@ -43,6 +44,9 @@ test: $(STAMP)
 
 trials: $(STAMP)
 	@$(BIN)/pytest -q -m trial -n 2 --dist loadfile
+
+soak: $(STAMP)
+	@$(BIN)/pytest -q -m soak
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet --output-format concise $(CODE) || { echo "error: not formatted; make format does it" >&2; exit 1; }

@@ -4,10 +4,12 @@ import asyncio
 import contextlib
 import json
 import logging
+import secrets
 import socket
 import sys
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -22,13 +24,18 @@ from handlers import (
     delegations,
     enrolment,
     files,
+    grants,
     groups,
+    instructions,
     invitations,
     items,
     keys,
+    locations,
     mail,
     pieces,
     shares,
+    sharing_keys,
+    suppliers,
 )
 from handlers.committer import Committer
 from handlers.enrolment import Enrolments
@@ -44,7 +51,6 @@ from infra.home import HOME_URL, HomeKeys, locked, open_keys, write_home_url
 from infra.line import open_line
 from infra.log import Log
 from infra.mail import to_folder, to_smtp
-from infra.mapping import to_positioned
 from infra.nats_config import ServerTls, nats_config, quoted
 from infra.nats_server import LOOPBACK, NatsServer
 from infra.people import People
@@ -58,36 +64,60 @@ from infra.processes import (
     stop_on_signals,
     until_stopped,
 )
+from infra.reader import StoreReader
 from infra.relay import Relay
+from infra.repair import Repair, Seen
 from infra.settings import PRODUCTION_PEOPLE, Settings, embedded, from_environment, public_address
 from infra.store import EventStore, open_store
 from infra.streams import COMMANDS, EVENTS, declare_streams
+from infra.supplier import process
+from infra.supplier.credential import SupplierCredential, folder_of, issue, open_credential, read_credential
+from infra.supplier.process import Keeping
 from infra.views_db import open_views
 from infra.watch import Subscriber
+from privity.connection_string import parse_connection_string
 from privity.crypto.command import frame
 from privity.crypto.credentials import home_id
-from privity.encoding import b64
-from privity.errors import Busy, NotFound, Unreachable
+from privity.encoding import b32, b64, unb64
+from privity.errors import AlreadyRunning, Busy, Malformed, NotFound, Unreachable
 from privity.messages.catalog import COMMANDS as COMMAND_TYPES
-from privity.messages.enrolment import EnrolLogin
+from privity.messages.enrolment import EnrolLogin, inbox_prefix
 from privity.messages.envelope import Result
 from privity.messages.reads import RECORD_SUBJECT, ReadRequest, read_request
-from privity.messages.recorded import Positioned
 from privity.plain import PlainFormatter
+from privity.supplying import Known, ask_supplier
+from projections.folding import TABLES
 from projections.live import DURABLE as VIEWS
 from projections.live import Live
 from projections.nonces import Nonces
+from projections.placements import Placement, directory, locations_by_suppliers, placement
 from projections.projector import Projector, reached
 from projections.queries import Queries
 from projections.reads import Reads
-from projections.rebuild import counts, differences
+from projections.rebuild import counts, differences, folded_apart, position_at, rebuild, rows_of
 
 log = logging.getLogger(__name__)
 
 # One consumer each is what keeps an account's order: these durables are not meant to be scaled out.
 warnings.filterwarnings("ignore", "The JetStream Push consumer with the `durable`", RuntimeWarning)
 
-CONTEXTS = (accounts, keys, invitations, connections, items, shares, pieces, groups, files, delegations)
+CONTEXTS = (
+    accounts,
+    keys,
+    invitations,
+    connections,
+    items,
+    shares,
+    pieces,
+    groups,
+    files,
+    delegations,
+    instructions,
+    sharing_keys,
+    grants,
+    locations,
+    suppliers,
+)
 assert set(HANDLERS) == set(COMMAND_TYPES.values()), "a command has no handler"  # noqa: S101
 
 hostile_bytes.survive()
@@ -95,6 +125,8 @@ hostile_bytes.survive()
 DEFAULT_PORT = 4222
 READY_TIMEOUT = 30.0
 RESTART_DELAY = 0.5
+LONGEST_DELAY = 10.0
+"""Seconds until what ended is started again: each time that it does not become ready, twice as many."""
 READ_TIMEOUT = 5.0
 """Seconds in which a read must be recorded, before its answer is refused."""
 PORT_FILE = "port"
@@ -105,6 +137,16 @@ PROJECTIONS_LOCK = "projections.lock"
 def home_of(kept: HomeKeys) -> Home:
     """The home that these keys make."""
     return Home(home_id(kept.log.public), kept.log.public, kept.mail)
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What was, at a position and the time of its event: how many rows each view had, and the rows of one."""
+
+    position: int
+    at: datetime | None
+    counts: Callable[[], dict[str, int]]
+    rows: Callable[[str], Iterator[dict[str, object]]]
 
 
 @contextlib.asynccontextmanager
@@ -160,7 +202,7 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
     ):
         bus = line.bus
         await declare_streams(bus.jetstream())
-        live = Live(await asyncio.to_thread(Projector, engine), _after(store), bus.publish)
+        live = Live(await asyncio.to_thread(Projector, engine), StoreReader(settings.store_url), bus.publish)
         log_of_home = Log(store, kept.log, home.id)
         queries = Queries(
             engine,
@@ -204,10 +246,13 @@ async def _opened(settings: Settings) -> AsyncIterator[EventStore]:
         store.close()
 
 
-async def up(data: Path, port: int | None, tls: ServerTls | None = None, ca: str | None = None) -> None:
+async def up(
+    data: Path, port: int | None, tls: ServerTls | None = None, ca: str | None = None, *, suppliers: int = 0
+) -> None:
     """Run everything on one folder, in the foreground, until SIGTERM or Ctrl-C.
 
     With `tls` the bus takes nobody without; `ca` is a file of whom the roles trust then, else the system's list.
+    `suppliers` is how many of them there are.
 
     Raises:
         AlreadyRunning: another backend holds the folder.
@@ -225,7 +270,7 @@ async def up(data: Path, port: int | None, tls: ServerTls | None = None, ca: str
             _keep_tls(data, {"name": public[0], "ca": ca} if tls else None)
             settings = running(data)
             async with commands_role(settings, alone=True) as tasks:
-                await _with_helpers(data, server, tasks, stopping)
+                await _with_helpers(data, server, tasks, stopping, _supplier_children(settings, suppliers))
         finally:
             await server.stop()
 
@@ -258,6 +303,59 @@ async def embedded_projections(data: Path) -> None:
     async with after_predecessor(data / PROJECTIONS_LOCK), projections_role(running(data)) as tasks:
         print("ready", flush=True)
         await until_stopped(stopping, tasks)
+
+
+def supply(
+    name: str, store: str, quota: int, *, data: Path | None, credential: Path | None, state: Path | None
+) -> None:
+    """Run one supplier until SIGTERM: of a home in a folder here, or with the credential that its operator made.
+
+    Raises:
+        NotFound: there is no home, or no such file.
+        Malformed: no such name, store or credential.
+        SupplierNameTaken: another supplier has the name.
+    """
+    if data is not None:
+        settings = running(data)
+        folder = state or folder_of(settings.data, name)
+        tls = {"tls_ca": settings.tls_ca, "tls_name": settings.tls_name}
+        shown = open_credential(settings.data, open_keys(settings.data), name, settings.bus_url, **tls)
+    elif credential is None:
+        raise NotFound("there is no such credential")
+    else:
+        folder = state or credential.resolve().parent
+        shown = _credential_in(credential, name)
+    log_to(folder / "logs" / "supplier.log")
+    keeping = Keeping(store, folder, quota)
+    asyncio.run(process.run(shown, keeping, lambda: print(f"ready {name}", flush=True), renamed=False))
+
+
+def supplier_credential(name: str, data: Path, bus: str | None, renewed: Path | None) -> str:
+    """A supplier's credential as text, for another machine; it looks for the bus at that URL, else where people do.
+
+    `renewed` is the file of one that it takes the place of: the supplier stays the same, and so does the URL.
+
+    Raises:
+        NotFound: there is no home in the folder, no such file, or nobody has said where people find the home.
+        Malformed: the file holds no credential, or that of another supplier.
+    """
+    keys = open_keys(data, create=False)
+    before = None if renewed is None else _credential_in(renewed, name)
+    if bus is None and before is None:
+        if not (data / HOME_URL).exists():
+            raise NotFound("the home has no home.url: say by --bus where the supplier finds the bus")
+        bus = parse_connection_string((data / HOME_URL).read_text()).bus_url
+    sign, known = (before.sign, before.bus_url) if before else (None, "")
+    return issue(keys, name, bus or known, sign=sign).text()
+
+
+def _credential_in(file: Path, name: str) -> SupplierCredential:
+    if not file.exists():
+        raise NotFound("there is no such credential")
+    found = read_credential(file.read_text())
+    if found.name != name:
+        raise Malformed(f"the credential is that of {found.name}")
+    return found
 
 
 def running(data: Path) -> Settings:
@@ -315,14 +413,65 @@ async def status(settings: Settings) -> dict[str, object]:
         store.close()
 
 
-def verify_views(settings: Settings) -> tuple[int, list[str]]:
+def verify_views(settings: Settings, told: Callable[[int, int], None]) -> tuple[int, list[str]]:
     """Fold all events anew and compare every row of every view: the events folded, and what differs."""
-    store, engine = open_store(settings.store_url), open_views(settings.views_url)
+    engine = open_views(settings.views_url)
     try:
-        return differences(engine, _after(store))
+        return differences(engine, StoreReader(settings.store_url), told=told)
     finally:
         engine.dispose()
+
+
+def rebuild_views(
+    settings: Settings, told: Callable[[int, int], None], view: str | None = None, *, home: Path | None = None
+) -> int:
+    """Fold the views, or one of them, anew from event 1 beside those that stand, and swap them in; their position.
+
+    `home` is the folder of an embedded home: where no backend runs on it, all views come to the newest event.
+
+    Raises:
+        NotFound: there is no such view, or nobody has made the views yet.
+        AlreadyRunning: another replay works on them.
+    """
+    tables = TABLES if view is None else frozenset({view})
+    with contextlib.ExitStack() as stack:
+        engine = open_views(settings.views_url)
+        stack.callback(engine.dispose)
+        if home is None or not _stopped(home, stack):
+            return rebuild(engine, StoreReader(settings.store_url), tables, told=told)
+        projector, store = Projector(engine), open_store(settings.store_url)
+        stack.callback(store.close)
+        until = store.head() if view is None else projector.position
+        return rebuild(engine, StoreReader(settings.store_url), tables, until=until, told=told)
+
+
+def _stopped(home: Path, stack: contextlib.ExitStack) -> bool:
+    """Whether no backend runs on the folder; none can start on it then until the stack is closed."""
+    try:
+        stack.enter_context(locked(home))
+    except AlreadyRunning:
+        return False
+    return True
+
+
+@contextlib.contextmanager
+def past(settings: Settings, until: int | datetime, told: Callable[[int, int], None]) -> Iterator[Past]:
+    """The views as they were at a position, or at a time by the backend's clock; to be read, and gone afterwards.
+
+    Raises:
+        NotFound: that has not happened yet.
+    """
+    store, after = open_store(settings.store_url), StoreReader(settings.store_url)
+    try:
+        head = store.head()
+    finally:
         store.close()
+    position = until if isinstance(until, int) else position_at(after, head, until)
+    if position > head:
+        raise NotFound(f"there is nothing at position {position} yet; the newest is {head}")
+    at = after(position - 1, 1)[0].meta.at if position else None
+    with folded_apart(after, position, told=told) as engine:
+        yield Past(position, at, partial(counts, engine), partial(rows_of, engine))
 
 
 def export_log(settings: Settings, path: Path, progress: Callable[[int, int], None]) -> tuple[int, int, str]:
@@ -337,24 +486,40 @@ def export_log(settings: Settings, path: Path, progress: Callable[[int, int], No
         store.close()
 
 
-def rebuild_views(data: Path) -> int:
-    """Fold the views of a stopped embedded home anew from event 1; the position that they reach.
+async def repair(
+    settings: Settings, progress: Callable[[int], None], *, deep: bool, replaced: tuple[str, str] | None
+) -> list[Seen]:
+    """Rebuild what suppliers lost, or what a new one (the second name) needs to take the first one's place.
 
     Raises:
-        AlreadyRunning: stop the backend first.
+        Unreachable: the backend is not running.
+        NotFound: as `Repair.replace`.
     """
-    with locked(data):
-        settings = running(data)
-        for name in ("views.db", "views.db-wal", "views.db-shm"):
-            (data / name).unlink(missing_ok=True)
-        store, engine = open_store(settings.store_url), open_views(settings.views_url)
-        try:
-            projector = Projector(engine)
-            projector.catch_up(_after(store))
-            return projector.position
-        finally:
-            engine.dispose()
-            store.close()
+    name = b32(secrets.token_bytes(32))
+    bus = await connect(settings.guest(name), name="privity-repair", inbox_prefix=inbox_prefix(name), within=5)
+    engine = open_views(settings.views_url)
+    try:
+        with engine.connect() as db:
+            entries, places = directory(db), locations_by_suppliers(db)
+        known = {id: Known(id, each.called, unb64(each.public)) for id, each in entries.items()}
+        by_lost = {id: each.replaced_by for id, each in entries.items() if each.replaced_by is not None}
+        log_key = open_keys(settings.data, create=False).log
+        repairing = Repair(log_key, partial(ask_supplier, bus), known, by_lost, deep=deep)
+        if replaced is not None:
+            await repairing.replace(*replaced)
+        return await repairing.run(_placed(engine, places), progress)
+    finally:
+        await bus.close()
+        engine.dispose()
+
+
+def _placed(engine: sa.Engine, places: Iterable[str]) -> Iterator[Placement]:
+    """One location a time: none may stay between two of them in what it reads."""
+    for location in places:
+        with engine.connect() as db:
+            found = placement(location, db)
+        if found is not None:
+            yield found
 
 
 async def dead(settings: Settings, action: str, id: int = 0) -> list[operators.Dead]:
@@ -372,35 +537,62 @@ async def dead(settings: Settings, action: str, id: int = 0) -> list[operators.D
 
 
 async def _with_helpers(
-    data: Path, server: NatsServer, tasks: list[asyncio.Task[None]], stopping: asyncio.Event
+    data: Path,
+    server: NatsServer,
+    tasks: list[asyncio.Task[None]],
+    stopping: asyncio.Event,
+    suppliers: dict[str, Child],
 ) -> None:
     child = Child(["-m", "app", "projections", str(server.folder.parent)], READY_TIMEOUT)
-    await child.start()
+    try:
+        await asyncio.gather(child.start(), *(_start(each, name) for name, each in suppliers.items()))
+    except BaseException:
+        await asyncio.gather(child.stop(), *(each.stop() for each in suppliers.values()))
+        raise
+    kept: dict[str, Child | NatsServer] = {"projections": child, "nats-server": server, **suppliers}
     keepers = [
-        asyncio.create_task(_keep(child.wait, child.start, "projections"), name="keeper of projections"),
-        asyncio.create_task(_keep(server.wait, server.start, "nats-server"), name="keeper of nats-server"),
+        asyncio.create_task(_keep(each.wait, each.start, name), name=f"keeper of {name}") for name, each in kept.items()
     ]
     try:
         print(f"ready {data / HOME_URL}", flush=True)
         await until_stopped(stopping, [*tasks, *keepers])
     finally:
         await cancel(*keepers)
-        await child.stop()
+        await asyncio.gather(child.stop(), *(each.stop() for each in suppliers.values()))
+
+
+def _supplier_children(settings: Settings, count: int) -> dict[str, Child]:
+    """The home's own suppliers, by name, each with a fresh credential in its folder."""
+    keys, found = open_keys(settings.data), dict[str, Child]()
+    for number in range(1, count + 1):
+        name = f"supplier-{number}"
+        tls = {"tls_ca": settings.tls_ca, "tls_name": settings.tls_name}
+        open_credential(settings.data, keys, name, settings.bus_url, **tls)
+        arguments = ["-m", "infra.supplier.process", str(folder_of(settings.data, name))]
+        found[name] = Child(arguments, READY_TIMEOUT)
+    return found
+
+
+async def _start(child: Child, name: str) -> None:
+    """A supplier that does not start is tried again by its keeper: the home does without it meanwhile."""
+    try:
+        await child.start()
+    except Unreachable as error:
+        log.error("%s: %s", name, error.message)
 
 
 async def _keep(wait: Callable[[], Awaitable[int]], start: Callable[[], Awaitable[None]], name: str) -> None:
+    delay = RESTART_DELAY
     while True:
         code = await wait()
         log.error("%s ended with %d; starting it again", name, code)
-        await asyncio.sleep(RESTART_DELAY)
+        await asyncio.sleep(delay)
         try:
             await start()
+            delay = RESTART_DELAY
         except Unreachable as error:
             log.error("%s", error.message)
-
-
-def _after(store: EventStore) -> Callable[[int, int], Sequence[Positioned]]:
-    return lambda position, limit: [to_positioned(stored) for stored in store.after(position, limit)]
+            delay = min(2 * delay, LONGEST_DELAY)
 
 
 def _recorded(store: EventStore, log_of_home: Log, account: str, command: str) -> Result | None:

@@ -93,7 +93,7 @@ def fill(home: RunningHome, admin: Person, count: int) -> list[str]:
         addresses = _fill(store, app.home_of(kept), admin, count)
     finally:
         store.close()
-    app.rebuild_views(home.data)
+    app.rebuild_views(app.running(home.data), lambda *_: None, home=home.data)
     return addresses
 
 

@@ -1,5 +1,6 @@
 """An account: its identity's newest record and its devices."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from domain.erasure import check_new, erase
@@ -73,10 +74,11 @@ def decide(
     recovered: bool = False,
     holder: AddressState | None = None,
     token: str = "",
+    kept: Iterable[str] = (),
 ) -> list[Event]:
     """What follows from a command about an account; `head` is what the verified chain now says.
 
-    `recovered`: the recovery key signed its newest record.
+    `recovered`: the recovery key signed its newest record. `kept`: sealed objects elsewhere that end with the account.
     """
     match command:
         case RegisterAccount() if state.closed:
@@ -106,7 +108,8 @@ def decide(
         case CloseAccount(head=at) if at != state.head.head:
             raise StaleChain("the identity has gone on meanwhile; try again")
         case CloseAccount():
-            return [AccountClosed(by.account), *erase(by.account, state.sealed.values(), [by.account])]
+            gone = (state.sealed.values(), kept)
+            return [AccountClosed(by.account), *(each for one in gone for each in erase(by.account, one, [by.account]))]
     raise NotImplementedError(type(command).__name__)
 
 

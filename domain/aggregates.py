@@ -9,14 +9,20 @@ from domain import (
     delegation,
     erasure,
     file,
+    grant,
     group,
+    instruction,
     invitation,
     item,
     key,
+    key_audit,
+    location,
     piece,
     read,
     request,
     share,
+    sharing_key,
+    supplier,
 )
 from privity.messages.base import Event
 
@@ -33,6 +39,7 @@ KINDS: dict[type[Any], str] = {
     share.LineState: "line",
     file.State: "files",
     delegation.State: "vault",
+    instruction.State: "instructions",
     group.State: "group",
     group.LineState: "groupline",
     group.PostState: "post",
@@ -41,6 +48,12 @@ KINDS: dict[type[Any], str] = {
     piece.State: "piece",
     request.State: "request",
     request.RulesState: "rules",
+    sharing_key.State: "sharingkey",
+    grant.State: "grant",
+    key_audit.State: "audits",
+    location.State: "location",
+    supplier.State: "supplier",
+    supplier.NameState: "suppliername",
 }
 
 EVOLVE: dict[type[Any], Callable[[Any, Event], None]] = {
@@ -56,6 +69,7 @@ EVOLVE: dict[type[Any], Callable[[Any, Event], None]] = {
     share.LineState: share.evolve_line,
     file.State: file.evolve,
     delegation.State: delegation.evolve,
+    instruction.State: instruction.evolve,
     group.State: group.evolve,
     group.LineState: group.evolve_line,
     group.PostState: group.evolve_post,
@@ -64,6 +78,12 @@ EVOLVE: dict[type[Any], Callable[[Any, Event], None]] = {
     piece.State: piece.evolve,
     request.State: request.evolve,
     request.RulesState: request.evolve_rules,
+    sharing_key.State: sharing_key.evolve,
+    grant.State: grant.evolve,
+    key_audit.State: key_audit.evolve,
+    location.State: location.evolve,
+    supplier.State: supplier.evolve,
+    supplier.NameState: supplier.evolve_name,
 }
 
 STATES: dict[str, type[Any]] = {kind: state for state, kind in KINDS.items()}

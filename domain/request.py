@@ -138,7 +138,8 @@ def decide_approve(
         command.grant,
     )
     before = erase(id, piece.of_readers([state.asker]), both, keeping=piece.sealed(without=[state.asker]))
-    return [approved, granted, *erase(command.request, [state.challenge, state.answered], both), *before]
+    gone = erase(command.request, [state.challenge, state.answered], both, keeping=[state.kept])
+    return [approved, granted, *gone, *before]
 
 
 def decide_decline(command: DeclineRequest, state: State, by: Actor) -> list[Event]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
-from domain import account
+from domain import account, key_audit
 from domain.account import AddressState
 from handlers.registry import Desk, Load, handles, registered_devices
 from privity.crypto.command import verify_closing
@@ -95,8 +95,12 @@ def change_passphrase(command: ChangePassphrase, desk: Desk) -> list[Event]:
 
 @handles(CloseAccount)
 def close(command: CloseAccount, desk: Desk) -> list[Event]:
-    """From then on no device of the account is known; a device alone must not put it beyond recovery."""
-    ended = account.decide(command, desk.load(account.State, desk.by.account), desk.by)
+    """From then on no device of the account is known; a device alone must not put it beyond recovery.
+
+    What it asked others to prove goes with it.
+    """
+    kept = desk.load(key_audit.State, desk.by.account).sealed
+    ended = account.decide(command, desk.load(account.State, desk.by.account), desk.by, kept=kept)
     sign = identity_of(desk.by.account, desk.load).sign
     verify_closing(sign, unb64(command.signature), desk.home.id, desk.by.account, unb64(command.head))
     return ended

@@ -188,7 +188,8 @@ class Committer:
 
     def _desk(self, opened: Opened | OpenedRead) -> Desk:
         by = Actor(opened.account, opened.envelope.device, self._clock())
-        return Desk(by, self._home, self._states.load)
+        sealed = opened.sealed if isinstance(opened, Opened) else {}
+        return Desk(by, self._home, self._states.load, {digest: len(blob) for digest, blob in sealed.items()})
 
     def _record(self, work: "_Work", opened: Opened | OpenedRead, events: Sequence[Event], by: Actor) -> None:
         meta = Meta(opened.envelope.id, opened.digest, opened.account, opened.envelope.device, by.at)

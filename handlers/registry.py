@@ -41,11 +41,12 @@ class Home:
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """What a handler works with: who asks and when, the home, and the aggregates."""
+    """What a handler works with: who asks and when, the home, the aggregates, and how large the sealed objects are."""
 
     by: Actor
     home: Home
     load: Load
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 Handler = Callable[[Any, Desk], list[Event]]

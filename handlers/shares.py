@@ -107,7 +107,8 @@ def _signed(command: CreateShare | ReviseShare, said: dict[str, object], connect
     """Where the manifest stands in the owner's line.
 
     Raises:
-        ForgedRecord: the owner did not sign it.
+        ForgedRecord: the owner did not sign it; or its checkpoint is none of this home's log, which would be an alarm
+            for both ends for ever.
         Malformed: it says something else than the command, or than what the share is about.
     """
     signed = unb64(command.manifest)
@@ -115,4 +116,5 @@ def _signed(command: CreateShare | ReviseShare, said: dict[str, object], connect
     manifest = verify_share(signed, unb64(command.signature), identity.sign)
     if manifest.owner != desk.by.account or any(getattr(manifest, name) != each for name, each in said.items()):
         raise Malformed("the manifest says something else than the command")
+    desk.home.check_checkpoint(manifest.checkpoint)
     return share.Link(line_id(connection, desk.by.account), manifest.n, manifest.prev, digest(signed))

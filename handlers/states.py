@@ -8,14 +8,18 @@ from domain.aggregates import EVOLVE, KINDS, STATES
 from infra.mapping import to_positioned
 from infra.store import EventStore, Stored
 from privity.crypto.sharing import line_id
+from privity.messages.accounts import CloseAccount
 from privity.messages.base import Command, Event, stream_of
 from privity.messages.connections import ConfirmConnection, NoteConnection, RemoveConnection
 from privity.messages.delegations import DropItem, KeepItem
 from privity.messages.files import AttachFile, DetachFile
+from privity.messages.grants import AnswerAudit, AskAudit, BeginGrant, TakeGrantStep
 from privity.messages.groups import AdvanceGroup, ClaimGroup, LeaveGroup, PostToGroup, StageGroup, WithdrawPost
+from privity.messages.instructions import AnswerInstruction, GiveInstruction
 from privity.messages.invitations import CancelInvitation, DeclineInvitation
 from privity.messages.items import AddItem, EditItem, RemoveItem
 from privity.messages.keys import RemoveKeypair
+from privity.messages.locations import ChangeLocation, CreateLocation, RemoveLocation
 from privity.messages.pieces import (
     ApproveRequest,
     DeclineRequest,
@@ -28,6 +32,16 @@ from privity.messages.pieces import (
     WithdrawRequest,
 )
 from privity.messages.shares import CreateShare, RemoveShare, ReviseShare
+from privity.messages.sharing_keys import (
+    ClaimSharingKey,
+    CreateSharingKey,
+    EraseSharingKey,
+    GrantSharingKey,
+    NoteSharingKey,
+    RestoreSharingKey,
+    RotateSharingKey,
+    SendPublicPart,
+)
 
 S = TypeVar("S")
 
@@ -59,9 +73,28 @@ ERASING = (
     ApproveRequest,
     DeclineRequest,
     WithdrawRequest,
+    GrantSharingKey,
+    RotateSharingKey,
+    ClaimSharingKey,
+    NoteSharingKey,
+    RestoreSharingKey,
+    SendPublicPart,
+    EraseSharingKey,
+    RemoveLocation,
 )
 """The commands that let go of sealed objects of the one thing that they name."""
-NAMED = ("item", "share", "space", "key", "invitation", "connection", "piece", "request", "group", "post")
+SHARING_KEYS = (
+    CreateSharingKey,
+    GrantSharingKey,
+    RotateSharingKey,
+    ClaimSharingKey,
+    NoteSharingKey,
+    RestoreSharingKey,
+    SendPublicPart,
+    EraseSharingKey,
+)
+"""The commands whose `key` is a sharing key."""
+NAMED = ("item", "share", "space", "key", "invitation", "connection", "piece", "request", "group", "post", "location")
 """The kinds of aggregates that commands name, each in a field called like the kind."""
 
 
@@ -144,8 +177,26 @@ def likely_read(account: str, command: Command) -> Iterator[str]:
         yield stream_of("files", command.item if isinstance(command, RemoveItem) else command.share)
     if isinstance(command, SetRules):
         yield from (stream_of(kind, account) for kind in ("rules", "erasure"))
-    if isinstance(command, KeepItem | DropItem):
+    if isinstance(command, KeepItem | DropItem | GiveInstruction):
         yield stream_of("vault", command.principal)
+    if isinstance(command, GiveInstruction | AnswerInstruction):
+        principal = command.principal if isinstance(command, GiveInstruction) else account
+        yield from (stream_of(kind, principal) for kind in ("instructions", "erasure"))
+    if isinstance(command, SHARING_KEYS):
+        yield stream_of("sharingkey", command.key)
+    if isinstance(command, BeginGrant | TakeGrantStep):
+        yield stream_of("grant", command.grant)
+    if isinstance(command, BeginGrant | AskAudit) and command.key is not None:
+        yield stream_of("sharingkey", command.key)
+    if isinstance(command, CloseAccount):
+        yield from (stream_of(kind, account) for kind in ("audits", "erasure"))
+    if isinstance(command, AskAudit | AnswerAudit):
+        yield stream_of("audits", account if isinstance(command, AskAudit) else command.asker)
+        yield stream_of("erasure", command.audit)
+    if isinstance(command, EraseSharingKey):
+        yield stream_of("location", command.key)
+    if isinstance(command, CreateLocation | ChangeLocation | RemoveLocation):
+        yield stream_of("sharingkey", command.location)
     for kind in NAMED:
         id = getattr(command, kind, None)
         if id is not None:

@@ -1,8 +1,8 @@
 """The bus's own authority: an operator, three accounts and their users, as NATS JWTs made from the home's keys.
 
-SYSTEM is where the server is told of changes, BACKEND where the roles work, PEOPLE where people are. People's
-users are signed by two scoped keys, whose templates in the account's JWT say what a device may do, and what somebody
-may do who is only about to enrol. The server fills `{{name()}}` in with the user's name, which is an account id.
+SYSTEM is where the server is told of changes, BACKEND where the roles work, PEOPLE where people and suppliers are.
+Their users are signed by two scoped keys, whose templates in the account's JWT say what a device may do, and what a
+supplier. The server fills `{{name()}}` in with the user's name, which is an account id, or a supplier's.
 """
 
 import hashlib
@@ -16,6 +16,7 @@ from privity.credential import ACCOUNT, OPERATOR, USER, Credential, Nkey
 from privity.encoding import b32, b64
 from privity.messages.enrolment import ENROL_INBOX, ENROL_SUBJECT, inbox_prefix
 from privity.messages.envelope import COMMAND_SUBJECT, FEED_SUBJECT, QUERY_SUBJECT, RESULT_SUBJECT
+from privity.messages.suppliers import SUPPLIER_SUBJECT
 
 NAME: Final = "{{name()}}"
 NO_LIMIT: Final = -1
@@ -33,6 +34,11 @@ LISTED: Final = 4000
 """Revoked credentials that are named one by one: some 400 KB of the account's JWT, which has to fit into a message."""
 EVERYBODY: Final = "*"
 DEVICE_SUBSCRIPTIONS: Final = 32
+SUPPLIER_LIFE: Final = 366 * 24 * 3600
+"""Seconds for which a supplier's credential is good; its operator makes it anew."""
+SUPPLIER_SUBSCRIPTIONS: Final = 8
+REPLY_TTL: Final = 60
+"""Seconds in which a supplier may answer a request, once."""
 ENROL_SUBSCRIPTIONS: Final = 4
 ENROL_MESSAGE: Final = 64 * 1024
 DOOR: Final = "enrol"
@@ -44,7 +50,7 @@ STREAMS: Final = (RESULT_SUBJECT, FEED_SUBJECT)
 
 @dataclass(frozen=True, slots=True)
 class BusKeys:
-    """The private nkeys of operator, accounts and the devices' scope, and the enrolment credential.
+    """The private nkeys of operator, accounts and the scopes of devices and suppliers, and the enrolment credential.
 
     `enrol` is the account of those who are about to enrol, `door` their one user.
     """
@@ -54,6 +60,7 @@ class BusKeys:
     backend: Nkey
     people: Nkey
     device: Nkey
+    supplier: Nkey
     enrol: Nkey
     door: str = field(repr=False)
 
@@ -107,7 +114,7 @@ def people_jwt(keys: BusKeys, revoked: Mapping[str, int], issued: int, *, connec
         | {"conn": connections, "subs": connections * DEVICE_SUBSCRIPTIONS, "payload": MAX_MESSAGE, "exports": 0},
         "imports": [_import(keys, subject, "service") for subject in SERVICES]
         + [_import(keys, subject, "stream") for subject in STREAMS],
-        "signing_keys": [_device_scope(keys.device.public)],
+        "signing_keys": [_device_scope(keys.device.public), _supplier_scope(keys.supplier.public)],
         "revocations": bounded(revoked),
     }
     return _jwt(keys.operator, keys.people.public, "PEOPLE", claims, issued)
@@ -145,6 +152,11 @@ def enrol_jwt(keys: BusKeys) -> str:
 def device_jwt(keys: BusKeys, account: str, nkey: str, until: int) -> str:
     """What a device shows that acts for `account`, up to `until` (Unix time); `nkey` is its public part."""
     return _user(keys.device, keys.people, account, nkey, until)
+
+
+def supplier_jwt(keys: BusKeys, supplier: str, nkey: str, until: int) -> str:
+    """What the supplier with this id shows, up to `until` (Unix time); `nkey` is its public part."""
+    return _user(keys.supplier, keys.people, supplier, nkey, until)
 
 
 def backend_credential(keys: BusKeys) -> Credential:
@@ -186,9 +198,25 @@ def _device_scope(key: str) -> dict[str, object]:
     return _scope(
         key,
         "device",
-        publish=[f"{COMMAND_SUBJECT}.{NAME}.>", f"{QUERY_SUBJECT}.{NAME}.>"],
+        publish=[f"{COMMAND_SUBJECT}.{NAME}.>", f"{QUERY_SUBJECT}.{NAME}.>", f"{SUPPLIER_SUBJECT}.*.*"],
         subscribe=[f"{RESULT_SUBJECT}.{NAME}.>", f"{FEED_SUBJECT}.{NAME}", f"{inbox_prefix(NAME)}.>"],
         limits={"subs": DEVICE_SUBSCRIPTIONS, "data": NO_LIMIT, "payload": MAX_MESSAGE},
+    )
+
+
+def _supplier_scope(key: str) -> dict[str, object]:
+    """It says its own commands, and one answer to each request that it hears: it could say nothing to anybody else."""
+    return _scope(
+        key,
+        "supplier",
+        publish=[f"{COMMAND_SUBJECT}.{NAME}.suppliers.>"],
+        subscribe=[f"{SUPPLIER_SUBJECT}.{NAME}.*", f"{RESULT_SUBJECT}.{NAME}.>"],
+        limits={
+            "subs": SUPPLIER_SUBSCRIPTIONS,
+            "data": NO_LIMIT,
+            "payload": MAX_MESSAGE,
+            "resp": {"max": 1, "ttl": REPLY_TTL * 1_000_000_000},
+        },
     )
 
 

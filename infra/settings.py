@@ -1,17 +1,20 @@
 """The settings of a backend: an embedded folder, or the `PRIVITY_…` variables of production."""
 
 import os
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from infra.bus import Way
-from infra.credentials import backend_credential, system_credential
+from infra.credentials import backend_credential, device_jwt, system_credential
 from infra.home import open_keys
-from privity.credential import Credential, client_tls
+from privity.credential import USER, Credential, Nkey, client_tls
 from privity.errors import Malformed
 
 MAIL_FROM = "privity@localhost"
+GUEST_LIFE = 24 * 3600
+"""Seconds."""
 EMBEDDED_PEOPLE, PRODUCTION_PEOPLE = 1000, 9000
 
 
@@ -48,6 +51,12 @@ class Settings:
     def system(self) -> Way:
         """How the server is told of changes."""
         return self._way(system_credential(open_keys(self.data, create=False).bus))
+
+    def guest(self, name: str) -> Way:
+        """How an operator's tool reaches suppliers, as a person would with this name (52 letters), for a day."""
+        nkey = Nkey.generate(USER)
+        keys = open_keys(self.data, create=False).bus
+        return self._way(Credential(device_jwt(keys, name, nkey.public, int(time.time()) + GUEST_LIFE), nkey))
 
     def _way(self, credential: Credential) -> Way:
         return Way(self.bus_url, credential, client_tls(self.tls_ca) if self.tls else None, self.tls_name)

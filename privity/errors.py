@@ -8,7 +8,7 @@ PrivityError
 └── Unreachable        no backend, or no answer in time (exit 4)
 """
 
-from typing import ClassVar
+from typing import ClassVar, cast
 
 
 class PrivityError(Exception):
@@ -194,12 +194,28 @@ class RequestNotOpen(Refusal):
     """The request is not open: it was answered, withdrawn, or replaced by a newer one."""
 
 
+class AuditClosed(RequestNotOpen):
+    """The audit was answered before, or is past its time."""
+
+
+class TooManyAudits(Refusal):
+    """As many audits were asked for in this hour as may be; try again later."""
+
+
+class NotGranted(Refusal):
+    """This person does not hold the key."""
+
+
 class RoleNotEnough(Refusal):
     """The role that you have does not permit this."""
 
 
 class GroupMoved(StaleVersion):
     """The group went on while it was read; read it again."""
+
+
+class LocationMoved(StaleVersion):
+    """The location went on while it was read; read it again."""
 
 
 class LastAdmin(Refusal):
@@ -218,12 +234,80 @@ class TooManyDelegates(Refusal):
     """There are as many delegates as there may be, or they changed too often."""
 
 
+class LocationFull(Refusal):
+    """The location has as many files, or as many changes, as it may have."""
+
+
+class TooManyInstructions(Refusal):
+    """As many of your instructions as may do so wait for this person's agent."""
+
+
+class InstructionNotOpen(Refusal):
+    """The instruction is answered, or past its time, or there is no such one."""
+
+
+class InstructionExpired(Refusal):
+    """The instruction was not carried out in its time; give it again."""
+
+
 class TooManyWaiting(Refusal):
     """As many commands as may do so wait on this device to be sent."""
 
 
+class BadProof(Refusal):
+    """The proof is not that of somebody who may do this, or for something else."""
+
+
+class UnknownKey(Refusal):
+    """The supplier does not know this sharing key; its creator has to register it there."""
+
+
+class QuotaExceeded(Refusal):
+    """The supplier has no room for this."""
+
+
+class RootDiffers(Refusal):
+    """The fragments do not hash to this root."""
+
+
+class NotComplete(Refusal):
+    """Some fragments of this upload are missing."""
+
+
+class LeaseEnded(Refusal):
+    """The lease is not known, or has ended; open the object again."""
+
+
+class NotEnoughFragments(Refusal):
+    """Too few suppliers have their parts of this; it cannot be read now."""
+
+
+class NotEnoughSuppliers(Refusal):
+    """Too few suppliers can be written to; try again when they are there."""
+
+
+class ChangedMeanwhile(Refusal):
+    """The file was changed while it was read."""
+
+
+class TooManyNames(Refusal):
+    """This supplier has had as many names as it may have."""
+
+
+class SupplierNameTaken(Refusal):
+    """Another supplier of this home has that name."""
+
+
 class Busy(Refusal):
     """The backend is behind; try again."""
+
+
+class MasterKeyStays(Refusal):
+    """The master key is one's identity: it is never shared, granted, switched off or erased."""
+
+
+class KeyInactive(Refusal):
+    """This sharing key is switched off; switch it on first: privity key on."""
 
 
 class Internal(Refusal):
@@ -308,6 +392,14 @@ class Withheld(IntegrityAlarm):
     """The backend leaves out what it showed before."""
 
 
+class CorruptFragment(IntegrityAlarm):
+    """A supplier serves something else than was given to it."""
+
+
+class WrongFragments(IntegrityAlarm):
+    """So many suppliers serve something else than was given to them that this cannot be read."""
+
+
 class Unreachable(PrivityError):
     """The backend cannot be reached, or did not answer in time."""
 
@@ -316,3 +408,21 @@ class Unreachable(PrivityError):
 
 class NotAdmitted(Unreachable):
     """The bus of this home does not take this credential."""
+
+
+class SupplierAway(Unreachable):
+    """The supplier is not there."""
+
+
+class SupplierSlow(Unreachable):
+    """The supplier did not answer in time."""
+
+
+def error_for(code: str | None, message: str | None) -> Refusal:
+    """The refusal that a code on the bus stands for; alarms are raised by what was seen here, never by a code."""
+    known = globals().get(code or "")
+    if isinstance(known, type) and issubclass(known, Refusal):
+        return known(message or "")
+    name = code if code is not None and code.isidentifier() else Refusal.__name__
+    kind = type(name, (Refusal,), {"__doc__": "The backend refused."})
+    return cast(Refusal, kind(message or ""))

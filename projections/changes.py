@@ -1,6 +1,7 @@
 """A change to a view: one statement with its parameters, so that many can be executed at once."""
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,16 @@ import sqlalchemy as sa
 
 Value = Any
 """What a column takes: text, number, truth, or JSON."""
+Row = Sequence[Value] | Mapping[str, Value]
+"""The parameters of a statement as the database's driver takes them."""
+Run = tuple[str, list[Row]]
+"""A statement as the driver takes it, with the parameters of each time that it is executed, in order."""
+
+_MARK = "privity_mark"
+_MARKED = re.compile(rf'{_MARK}\.("?)')
+"""What SQLAlchemy writes before the name of a table, when it is told that the table is elsewhere."""
+MAX_WRITERS = 1000
+"""Ways to write a statement that are remembered: more than all views have of statements, on two databases."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,17 +31,88 @@ class Change:
     values: Mapping[str, Value]
 
 
+@dataclass(frozen=True, slots=True)
+class _Writer:
+    """How a statement and its parameters are written for a driver, found once for all times."""
+
+    sql: str
+    row: Callable[[Mapping[str, Value]], Row]
+
+
+class Runs:
+    """Changes as the driver of one database takes them; `prefix` stands before the name of each table.
+
+    What SQLAlchemy would find out at each execution, for each row, is found out here once for each statement.
+    """
+
+    def __init__(self, dialect: sa.Dialect, prefix: str = "") -> None:
+        self._dialect = dialect
+        self._prefix = prefix
+        self._writers: dict[tuple[sa.Executable, tuple[str, ...]], _Writer] = {}
+
+    def of(self, changes: Iterable[Change]) -> list[Run]:
+        """In order for each table; neighbours with the same statement are one run."""
+        by_table: dict[str, list[tuple[_Writer, Run]]] = {}
+        for change in changes:
+            writer = self._writer(change.statement, tuple(change.values))
+            runs = by_table.setdefault(change.table.name, [])
+            if not runs or runs[-1][0] is not writer:
+                runs.append((writer, (writer.sql, [])))
+            runs[-1][1][1].append(writer.row(change.values))
+        return [run for runs in by_table.values() for _, run in runs]
+
+    def _writer(self, statement: sa.Executable, names: tuple[str, ...]) -> _Writer:
+        found = self._writers.get((statement, names))
+        if found is None:
+            if len(self._writers) >= MAX_WRITERS:
+                self._writers.clear()
+            found = self._writers[statement, names] = self._found(statement, names)
+        return found
+
+    def _found(self, statement: Any, names: tuple[str, ...]) -> _Writer:
+        compiled = statement.compile(
+            dialect=self._dialect,
+            column_keys=list(names),
+            schema_translate_map={None: _MARK} if self._prefix else None,
+            render_schema_translate=bool(self._prefix),
+        )
+        binds = compiled.binds
+        order = compiled.positiontup if compiled.positiontup is not None else list(binds)
+        same = {name: bind.effective_value for name, bind in binds.items() if name not in names}
+        written = {
+            name: bind.type.dialect_impl(self._dialect).bind_processor(self._dialect) for name, bind in binds.items()
+        }
+        processors = [(name, process) for name, process in written.items() if process is not None]
+
+        def named(values: Mapping[str, Value]) -> Mapping[str, Value]:
+            row = {**same, **values}
+            for name, process in processors:
+                row[name] = process(row[name])
+            return row
+
+        def placed(values: Mapping[str, Value]) -> Sequence[Value]:
+            row = named(values) if same or processors else values
+            return tuple([row[name] for name in order])
+
+        sql = _MARKED.sub(rf"\1{self._prefix}", str(compiled)) if self._prefix else str(compiled)
+        return _Writer(sql, placed if compiled.positiontup is not None else named)
+
+
+_of: dict[str, Runs] = {}
+
+
 def execute(changes: Iterable[Change], db: sa.Connection) -> None:
     """Apply changes in order for each table; neighbours with the same statement go in one call."""
-    by_table: dict[str, list[tuple[sa.Executable, list[Mapping[str, Value]]]]] = {}
-    for change in changes:
-        runs = by_table.setdefault(change.table.name, [])
-        if not runs or runs[-1][0] is not change.statement:
-            runs.append((change.statement, []))
-        runs[-1][1].append(change.values)
-    for runs in by_table.values():
-        for statement, values in runs:
-            db.execute(statement, values)
+    kind = f"{db.dialect.name}+{db.dialect.driver}"
+    if kind not in _of:
+        _of[kind] = Runs(db.dialect)
+    write(_of[kind].of(changes), db)
+
+
+def write(runs: Iterable[Run], db: sa.Connection) -> None:
+    """Execute what changes have become."""
+    for sql, rows in runs:
+        db.exec_driver_sql(sql, rows)
 
 
 def instant(at: datetime) -> str:

@@ -15,7 +15,7 @@ from privity.messages.views import AskDelegations, AskVaults, DelegationRow, Vau
 from projections.accounts import chain_of
 from projections.changes import Change, instant
 from projections.desk import Desk, Page, page, view
-from projections.tables import delegates, delegation_steps, items, vault_befores, vault_wraps
+from projections.tables import delegates, delegation_steps, items, shares, vault_befores, vault_wraps
 
 INSERT_STEP = delegation_steps.insert()
 INSERT_DELEGATE = delegates.insert()
@@ -128,7 +128,8 @@ def vaults(ask: AskVaults, desk: Desk) -> Page[VaultRow]:
 
 def shown(position: int, desk: Desk) -> str | None:
     """Who made the event at a position, if it is a step of somebody whose delegate I am, or my own, or a version of an
-    item under their vault key as it stands: the proof that it was signed while its author's signatures counted.
+    item under their vault key, or a share of theirs, as it stands: the proof that it was signed while its author's
+    signatures counted.
     """
     given = sa.select(delegates.c.principal).where(_standing(desk))
     mine = sa.or_(delegation_steps.c.principal == desk.account, delegation_steps.c.principal.in_(given))
@@ -138,7 +139,10 @@ def shown(position: int, desk: Desk) -> str | None:
         return read_step(unb64(record)).by
     kept = sa.select(items.c.record).where(items.c.kept == position, items.c.owner.in_(given))
     record = desk.db.execute(kept).scalar()
-    return None if record is None else read_version(unb64(record)).by
+    if record is not None:
+        return read_version(unb64(record)).by
+    given_away = sa.select(shares.c.owner).where(shares.c.revised == position, shares.c.owner.in_(given))
+    return desk.db.execute(given_away).scalar()
 
 
 def _vault(row: Mapping[Any, Any], desk: Desk) -> VaultRow:

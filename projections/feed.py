@@ -1,7 +1,8 @@
 """The feed: for each person, what happened that concerns them, in order, each line numbered and linked to the last."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -32,6 +33,7 @@ from privity.messages.delegations import (
 from privity.messages.envelope import FeedEntry
 from privity.messages.erasing import SealedErased
 from privity.messages.files import FileAttached, FileDetached
+from privity.messages.grants import AuditAnswered, AuditAsked, GrantBegun, GrantStepTaken
 from privity.messages.groups import (
     GroupAdvanced,
     GroupClaimed,
@@ -41,6 +43,7 @@ from privity.messages.groups import (
     GroupStaged,
     GroupWithdrawn,
 )
+from privity.messages.instructions import InstructionAnswered, InstructionGiven
 from privity.messages.invitations import (
     ConnectionInvited,
     InvitationAccepted,
@@ -49,6 +52,7 @@ from privity.messages.invitations import (
 )
 from privity.messages.items import ItemAdded, ItemEdited, ItemRemoved
 from privity.messages.keys import KeypairRemoved, KeypairStored, PublicKeyPublished
+from privity.messages.locations import LocationChanged, LocationCreated, LocationRemoved
 from privity.messages.pieces import (
     PieceGranted,
     PieceReleased,
@@ -64,6 +68,15 @@ from privity.messages.pieces import (
 from privity.messages.reads import KeyringFetched, KeyringRefused, ShareFetched
 from privity.messages.recorded import Positioned
 from privity.messages.shares import ShareClaimed, ShareCreated, ShareRemoved, ShareRevised, TermsAccepted
+from privity.messages.sharing_keys import (
+    PublicPartSent,
+    SharingKeyClaimed,
+    SharingKeyCreated,
+    SharingKeyErased,
+    SharingKeyGranted,
+    SharingKeyNoted,
+    SharingKeyRotated,
+)
 from privity.messages.views import AskFeed
 from projections.changes import Change, Value, instant
 from projections.desk import Desk, Page, page, view
@@ -92,6 +105,7 @@ REFS = (
     "request",
     "group",
     "post",
+    "location",
 )
 NAMED = {type_: tuple(name for name in REFS if name in type_.__dataclass_fields__) for type_ in EVENTS.values()}
 """Which of these an event has."""
@@ -111,6 +125,8 @@ def audience(event: Event) -> tuple[str, ...]:
         case ItemKept(principal=one, by=other) | ItemDropped(principal=one, by=other):
             return (one, other)
         case DelegationClaimed(principal=one, by=other):
+            return (one, other)
+        case InstructionGiven(principal=one, by=other) | InstructionAnswered(principal=one, delegate=other):
             return (one, other)
         case DelegationGranted() | DelegationRemoved():
             return (event.principal, event.delegate, *event.accounts)
@@ -152,6 +168,24 @@ def audience(event: Event) -> tuple[str, ...]:
             return (one, other)
         case RequestClosed(owner=one, asker=other):
             return (one, other)
+        case SharingKeyCreated(by=one) | SharingKeyClaimed(by=one) | SharingKeyNoted(by=one):
+            return (one,)
+        case SharingKeyGranted(by=one, holders=holders):
+            return (one, *holders)
+        case SharingKeyRotated(by=one, holders=holders, dropped=dropped):
+            return (one, *holders, *dropped)
+        case PublicPartSent(by=one, to=other):
+            return (one, other)
+        case GrantBegun(by=one) | GrantStepTaken(by=one):
+            return (one,)
+        case AuditAsked(by=one, of=other) | AuditAnswered(by=one, asker=other):
+            return (one, other)
+        case LocationCreated(accounts=accounts) | LocationChanged(accounts=accounts):
+            return accounts
+        case LocationRemoved(accounts=accounts):
+            return accounts
+        case SharingKeyErased(accounts=accounts):
+            return accounts
         case KeyringFetched(account=one) | KeyringRefused(account=one):
             return (one,)
     return ()
@@ -167,43 +201,73 @@ def entry(happened: Positioned) -> FeedEntry:
         refs["version"] = str(getattr(event, "version", 1))
     if isinstance(event, PieceSet | PieceRemoved | RulesSet):
         refs["version"] = str(event.version)
+    if isinstance(event, InstructionGiven | InstructionAnswered):
+        refs["n"] = str(event.n)
     if isinstance(event, PieceGranted | PieceReleased):
         refs |= {"reader": event.reader, "generation": str(event.generation)}
+    if isinstance(event, SharingKeyGranted | SharingKeyRotated):
+        refs |= {"n": str(event.n), "generation": str(event.generation)}
+    if isinstance(event, GrantBegun | GrantStepTaken):
+        refs |= {"grant": event.grant, "to": event.to}
+    if isinstance(event, GrantStepTaken):
+        refs |= {"step": event.step, "outcome": event.outcome}
+    if isinstance(event, AuditAsked | AuditAnswered):
+        refs["audit"] = event.audit
+    if isinstance(event, LocationChanged):
+        refs["n"] = str(event.n)
+    if isinstance(event, SharingKeyGranted | PublicPartSent):
+        refs["to"] = event.to
     return FeedEntry(happened.position, event.name, happened.meta.at, happened.meta.actor, refs)
 
 
-def changes(happened: Sequence[Positioned], db: sa.Connection) -> Iterator[Change]:
-    """What events change here; unlike other views, a line depends on the one before it, which is read once for all."""
-    concerned = [(each, accounts) for each in happened if (accounts := dict.fromkeys(audience(each.event)))]
-    known = _heads({account for _, accounts in concerned for account in accounts}, db)
-    heads = dict(known)
-    for each, accounts in concerned:
-        line = entry(each)
-        for account in accounts:
-            values = _row(account, line, *heads.get(account, NO_LINE))
-            heads[account] = values["seq"], values["link"]
+class Line(NamedTuple):
+    """A line as it stands in the feed of each of these accounts, but for its number and link."""
+
+    accounts: tuple[str, ...]
+    position: int
+    event: str
+    at: str
+    actor: str
+    refs: dict[str, str]
+
+
+def lines(happened: Iterable[Positioned]) -> Iterator[Line]:
+    """What events say in the feeds of whom they concern."""
+    for each in happened:
+        if accounts := tuple(dict.fromkeys(audience(each.event))):
+            said = entry(each)
+            yield Line(accounts, said.position, said.event, instant(said.at), said.actor, said.refs)
+
+
+def changes(lines: Sequence[Line], db: sa.Connection, heads: sa.Table = feed_heads) -> Iterator[Change]:
+    """What lines change here; unlike other views, a line depends on the one before it, which is read once for all."""
+    known = _heads({account for line in lines for account in line.accounts}, db, heads)
+    newest = dict(known)
+    for line in lines:
+        for account in line.accounts:
+            values = _row(account, line, *newest.get(account, NO_LINE))
+            newest[account] = values["seq"], values["link"]
             yield Change(feed, INSERT, values)
-    for account, (seq, link) in heads.items():
+    for account, (seq, link) in newest.items():
         if account not in known:
             yield Change(feed_heads, INSERT_HEAD, {"account": account, "seq": seq, "link": link})
     for account in known:
-        seq, link = heads[account]
+        seq, link = newest[account]
         yield Change(feed_heads, MOVE_HEAD, {"of": account, "seq": seq, "link": link})
 
 
-def _heads(accounts: set[str], db: sa.Connection) -> dict[str, tuple[int, str]]:
-    found = db.execute(sa.select(feed_heads).where(feed_heads.c.account.in_(accounts)))
+def _heads(accounts: set[str], db: sa.Connection, heads: sa.Table) -> dict[str, tuple[int, str]]:
+    found = db.execute(sa.select(heads).where(heads.c.account.in_(accounts)))
     return {account: (seq, link) for account, seq, link in found}
 
 
-def _row(account: str, line: FeedEntry, seq: int, previous: str) -> dict[str, Value]:
-    at = instant(line.at)
-    link = feed_link(account, seq + 1, previous, line.position, line.event, at, line.actor, line.refs)
+def _row(account: str, line: Line, seq: int, previous: str) -> dict[str, Value]:
+    link = feed_link(account, seq + 1, previous, line.position, line.event, line.at, line.actor, line.refs)
     return {
         "account": account,
         "position": line.position,
         "event": line.event,
-        "at": at,
+        "at": line.at,
         "actor": line.actor,
         "refs": line.refs,
         "seq": seq + 1,

@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+import sqlalchemy as sa
 from faststream import AckPolicy
 from faststream.nats import JStream, NatsBroker, NatsMessage
 from faststream.nats.subscriber.usecases import PushStreamSubscriber
@@ -43,10 +45,14 @@ Publish = Callable[[str, bytes], Awaitable[None]]
 
 
 class Announced:
-    """How far the views are, for whoever waits for a position."""
+    """How far the views are, for whoever waits for a position.
+
+    Nothing is answered from views that have not reached `least`: those before them had been shown at that position.
+    """
 
     def __init__(self, position: int) -> None:
         self.position = position
+        self.least = 0
         self._moved = asyncio.Condition()
 
     async def to(self, position: int) -> None:
@@ -54,6 +60,11 @@ class Announced:
         async with self._moved:
             self.position = position
             self._moved.notify_all()
+
+    async def lost(self) -> None:
+        """Announce that the views are gone, and are folded anew."""
+        async with self._moved:
+            self.least, self.position = max(self.least, self.position), 0
 
     async def reached(self, position: int, within: float) -> bool:
         """Wait for a position, `within` seconds at the most."""
@@ -101,18 +112,39 @@ class Live:
         await self._waiting.put(message)
 
     async def run(self) -> None:
-        """Apply until cancelled."""
+        """Apply until cancelled; views that somebody deleted meanwhile are made again."""
         await self._catch_up()
+        looked = time.monotonic()
         while True:
             messages = await self._next()
-            fresh = [m for m in messages if _number(m, POSITION_HEADER) > self._projector.position]
-            if not messages or self._gap(fresh):
-                await self._catch_up()
-            elif fresh:
-                happened = await self._run(self._apply, fresh)
-                await self._announce(happened)
+            if time.monotonic() - looked >= WATCHDOG:
+                if not await self._stands():
+                    await self._make_again()
+                looked = time.monotonic()
+            try:
+                await self._follow(messages)
+            except sa.exc.DatabaseError:
+                if await self._stands():
+                    raise
+                await self._make_again()
             if messages:
                 await messages[-1].ack()
+
+    async def _follow(self, messages: list[Msg]) -> None:
+        fresh = [m for m in messages if _number(m, POSITION_HEADER) > self._projector.position]
+        if not messages or self._gap(fresh):
+            await self._catch_up()
+        elif fresh:
+            await self._announce(await self._run(self._apply, fresh))
+
+    async def _stands(self) -> bool:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._projector.stands)
+
+    async def _make_again(self) -> None:
+        log.warning("the views are gone; they are folded anew from event 1")
+        await self.announced.lost()
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._projector.make_again)
+        await self._catch_up()
 
     async def _run(self, work: Callable[[T], R], argument: T) -> R:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, argument)

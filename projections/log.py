@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from privity.errors import NotFound
 from privity.messages.fields import SignedRecord
 from privity.messages.views import AskCheckpoint, AskEvidence, CheckpointRow, EvidenceRow
-from projections import delegations, groups
+from projections import delegations, groups, locations, sharing_keys
 from projections.accounts import chain_of
 from projections.desk import Desk, Log, Page, page, view
 from projections.tables import connections, feed, partings
@@ -30,6 +30,8 @@ def own_evidence(ask: AskEvidence, desk: Desk) -> Page[EvidenceRow]:
     found, more = page(ask, desk, mine, feed.c.position)
     if not found and ask.position is not None and ask.position <= (ask.size or ask.position):
         actor = groups.shown(ask.position, desk) or delegations.shown(ask.position, desk)
+        actor = actor or locations.shown(ask.position, desk)
+        actor = actor or sharing_keys.shown(ask.position, desk)
         found = [] if actor is None else [{"position": ask.position, "actor": actor}]
     if not found and ask.position is not None:
         raise NotFound("your feed has nothing at this position")

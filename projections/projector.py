@@ -1,11 +1,13 @@
 """The projector: folds events into all views, rows and position in one transaction."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import chain
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.schema import DropTable
 
 from privity.encoding import digest
 from privity.messages.recorded import Positioned
@@ -15,15 +17,21 @@ from projections import (
     delegations,
     feed,
     files,
+    grants,
     groups,
+    instructions,
     invitations,
     items,
     keys,
+    locations,
     pieces,
     shares,
+    sharing_keys,
+    suppliers,
 )
 from projections.changes import Change, execute
 from projections.tables import metadata, progress
+from projections.turns import drop_rest, identity_of, turn
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +45,25 @@ VIEWS: tuple[Apply, ...] = tuple(
         invitations,
         connections,
         delegations,
+        instructions,
         items,
         files,
         shares,
         pieces,
         groups,
+        sharing_keys,
+        grants,
+        locations,
+        suppliers,
     )
 )
 FOLD = 2
 """To be raised when the same events fold to other rows; that the tables are others is noticed without it."""
+ANEW, GONE = "anew_", "gone_"
+"""What the tables of a rebuild begin with, and those that it has replaced and not dropped yet."""
 PAGE = 500
+FETCHED = 1000
+"""Rows that are read at a time."""
 
 
 def _shape() -> str:
@@ -69,16 +86,40 @@ class Projector:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
-        with engine.begin() as db:
+        self.position = 0
+        self._file: object = None
+        self.open()
+
+    def open(self) -> None:
+        """Begin where the views stand; they are made where they are missing."""
+        with turn(self._engine), self._engine.begin() as db:
             progress.create(db, checkfirst=True)
             shapes = set(db.execute(sa.select(progress.c.name)).scalars())
             if shapes - {NAME}:
                 log.warning("the views have another shape; they are folded anew from event 1")
             if shapes != {NAME}:
                 metadata.drop_all(db)
+                for name in leftovers(db):
+                    db.execute(DropTable(sa.Table(name, sa.MetaData())))
                 metadata.create_all(db)
                 db.execute(progress.insert().values(name=NAME, position=0))
             self.position = reached(db)
+        self._file = identity_of(self._engine)
+
+    def stands(self) -> bool:
+        """Whether the views are still there: somebody may delete their file or tables at any time."""
+        try:
+            with self._engine.connect() as db:
+                found = db.execute(sa.select(progress.c.name)).scalars().all()
+        except sa.exc.DatabaseError:
+            return False
+        return NAME in found and identity_of(self._engine) == self._file
+
+    def make_again(self) -> None:
+        """Begin anew after the views were deleted."""
+        self._engine.dispose()
+        drop_rest(self._engine)
+        self.open()
 
     def apply(self, happened: Sequence[Positioned]) -> None:
         """Fold events in, all or none; those at or before `position` are passed over."""
@@ -86,9 +127,9 @@ class Projector:
         if not new:
             return
         position = new[-1].position
-        with self._engine.begin() as db:
-            execute(chain.from_iterable(view(each) for each in new for view in VIEWS), db)
-            execute(feed.changes(new, db), db)
+        with turn(self._engine), self._engine.begin() as db:
+            execute(folded(new), db)
+            execute(feed.changes(list(feed.lines(new)), db), db)
             self._advance(position, db)
         self.position = position
 
@@ -110,6 +151,16 @@ class Projector:
         return last
 
 
+def leftovers(db: sa.Connection) -> list[str]:
+    """The tables of rebuilds, by what their names begin with."""
+    return [each for each in sa.inspect(db).get_table_names() if each.startswith((ANEW, GONE))]
+
+
+def folded(happened: Iterable[Positioned]) -> Iterator[Change]:
+    """What events change in all views but the feed."""
+    return chain.from_iterable(view(each) for each in happened for view in VIEWS)
+
+
 def reached(db: sa.Connection) -> int:
     """The position that the views have reached; 0 when they were never built, or by other code."""
     return db.execute(sa.select(progress.c.position).where(progress.c.name == NAME)).scalar() or 0
@@ -128,7 +179,22 @@ def snapshot(engine: sa.Engine) -> Iterator[sa.Connection]:
 
 
 def rows(db: sa.Connection) -> Iterator[tuple[str, tuple[object, ...]]]:
-    """Every row of every view as (table, values), in the order of the tables' keys."""
+    """Every row of every view as (table, values), in the order of the tables' keys; few of them are in memory."""
     for table in metadata.sorted_tables:
-        for row in db.execute(sa.select(table).order_by(*table.primary_key.columns)):
-            yield table.name, tuple(row)
+        for row in table_rows(table, db):
+            yield table.name, row
+
+
+def table_rows(table: sa.Table, db: sa.Connection) -> Iterator[tuple[object, ...]]:
+    """Every row of one table, in the order of its key; few of them are in memory."""
+    select = sa.select(table).order_by(*map(_by_bytes(db), table.primary_key.columns))
+    with db.execute(select, execution_options={"yield_per": FETCHED}) as found:
+        for row in found:
+            yield tuple(row)
+
+
+def _by_bytes(db: sa.Connection) -> Callable[[sa.Column[Any]], sa.ColumnElement[Any]]:
+    """What sorts as SQLite does: PostgreSQL would sort text by the rules of a language."""
+    if db.dialect.name != "postgresql":
+        return lambda column: column
+    return lambda column: sa.collate(column, "C") if isinstance(column.type, sa.Text) else column

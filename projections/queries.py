@@ -39,12 +39,17 @@ from projections import (
     delegations,
     feed,
     files,
+    grants,
     groups,
+    instructions,
     invitations,
     items,
     keys,
+    locations,
     pieces,
     shares,
+    sharing_keys,
+    suppliers,
 )
 from projections import log as log_views
 from projections.desk import VIEWS, Desk, Log, Page
@@ -60,13 +65,18 @@ REGISTERED = (
     invitations,
     connections,
     delegations,
+    instructions,
     items,
     shares,
     feed,
     log_views,
     pieces,
     groups,
+    sharing_keys,
+    grants,
     files,
+    locations,
+    suppliers,
 )
 WORKERS = 256
 """Queries heard at a time; most of them wait for a position, and few threads do the reading."""
@@ -150,6 +160,9 @@ class Queries:
             answer, blobs = await self._answered(ask, query, asked)
         except PrivityError as error:
             answer = self._refused(account, error)
+        except sa.exc.DatabaseError:
+            log.exception("query %s could not read the views", view)
+            answer = self._refused(account, Busy("the views cannot be read now; try again"))
         except Exception:
             log.exception("query %s failed", view)
             answer = self._refused(account, Internal())
@@ -203,7 +216,8 @@ class Queries:
             raise Malformed(explain(error)) from None
         if query.account != account:
             raise Malformed("the subject names another account than the envelope")
-        await self._reached(NEWCOMERS, self._first)  # views that are folded anew lack what was shown, and know nobody
+        first = max(self._first, self._announced.least)
+        await self._reached(NEWCOMERS, first)  # views that are folded anew lack what was shown, and know nobody
         if not isinstance(ask, AskKeyring):
             await self._verified(query, signature, message.subject, payload)
             await self._reached(query.account, query.at_least)

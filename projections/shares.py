@@ -20,6 +20,7 @@ from privity.messages.shares import (
 )
 from privity.messages.views import AskLine, AskShares, AskSpaces, LineRow, ShareRow, SpaceRow
 from projections.changes import Change, instant
+from projections.delegations import check_delegate
 from projections.desk import Desk, Page, page, view
 from projections.tables import accounts, lines, shares, space_members, spaces
 
@@ -120,9 +121,16 @@ def _line(position: int, event: ShareCreated | ShareRevised) -> Iterator[Change]
 
 @view(AskShares)
 def both_ways(ask: AskShares, desk: Desk) -> Page[ShareRow]:
-    """Shares to me and from me; an unclaimed wrapped DEK goes out only when the request is fresh."""
+    """Shares to me and from me; an unclaimed wrapped DEK goes out only when the request is fresh.
+
+    From one whose delegate I am, bare.
+    """
     incoming, outgoing = shares.c.recipient == desk.account, shares.c.owner == desk.account
     mine = {"incoming": incoming, "outgoing": outgoing, "all": sa.or_(incoming, outgoing)}[ask.direction]
+    bare = ask.bare
+    if ask.principal is not None and ask.principal != desk.account:
+        check_delegate(desk, ask.principal)
+        mine, bare = shares.c.owner == ask.principal, True
     owner, recipient = accounts.alias(), accounts.alias()
     select = (
         sa.select(
@@ -139,7 +147,7 @@ def both_ways(ask: AskShares, desk: Desk) -> Page[ShareRow]:
     rows, more = page(ask, desk, select, shares.c.position)
     return Page(
         tuple(_row(row, desk) for row in rows),
-        tuple(() if ask.bare else _sealed(row, desk) for row in rows),
+        tuple(() if bare else _sealed(row, desk) for row in rows),
         tuple(row["position"] for row in rows),
         more,
     )
@@ -163,7 +171,7 @@ def _wrap(row: Mapping[Any, Any], desk: Desk) -> str | None:
     wrap: str | None
     if row["owner"] == desk.account:
         wrap = row["owner_wrap"]
-    elif not _readable(row, desk):
+    elif row["recipient"] != desk.account or not _readable(row, desk):
         wrap = None
     elif row["claim"] is not None:
         wrap = row["claim"]

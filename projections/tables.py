@@ -178,6 +178,23 @@ vault_befores = sa.Table(
     _text("wrap"),
 )
 
+instructions = sa.Table(
+    "instructions",
+    metadata,
+    _key("principal"),
+    _key("delegation"),
+    sa.Column("n", sa.Integer, primary_key=True),
+    _text("by"),
+    _text("record"),
+    _text("signature"),
+    _text("content", nullable=True),
+    sa.Column("answered", sa.BigInteger, nullable=True),
+    _text("code", nullable=True),
+    _text("share", nullable=True),
+    _position(),
+    sa.Index("instructions_by_delegate", "by", "position"),
+)
+
 spaces = sa.Table(
     "spaces",
     metadata,
@@ -385,6 +402,83 @@ group_lines = sa.Table(
     _position(),
 )
 
+locations = sa.Table(
+    "locations",
+    metadata,
+    _key("location"),
+    _text("by"),
+    sa.Column("needed", sa.Integer, nullable=False),
+    sa.Column("suppliers", sa.JSON, nullable=False),
+    sa.Column("n", sa.Integer, nullable=False),
+    _position(),
+)
+
+location_readers = sa.Table(
+    "location_readers",
+    metadata,
+    _key("location"),
+    _key("account"),
+    _position(index=False),
+    sa.Index("locations_of_reader", "account", "location"),
+)
+
+location_lines = sa.Table(
+    "location_lines",
+    metadata,
+    _key("location"),
+    sa.Column("n", sa.Integer, primary_key=True),
+    _text("by"),
+    sa.Column("generation", sa.Integer, nullable=False),
+    _text("manifest"),
+    _text("signature"),
+    _text("body"),
+    sa.Column("objects", sa.JSON, nullable=False),
+    sa.Column("released", sa.JSON, nullable=False),
+    _position(),
+)
+
+grants = sa.Table(
+    "grants",
+    metadata,
+    _key("grant"),
+    sa.Column("by", sa.Text, nullable=False, index=True),
+    _text("key"),
+    _text("to"),
+    _text("connection"),
+    _position(),
+)
+
+grant_steps = sa.Table(
+    "grant_steps",
+    metadata,
+    _key("grant"),
+    _key("step"),
+    _text("outcome"),
+    _text("reason", nullable=True),
+    _position(index=False),
+)
+
+key_audits = sa.Table(
+    "key_audits",
+    metadata,
+    _key("audit"),
+    sa.Column("asker", sa.Text, primary_key=True),
+    sa.Column("of", sa.Text, nullable=False, index=True),
+    _text("key", nullable=True),
+    _text("connection"),
+    _text("audited"),
+    sa.Column("generation", sa.Integer, nullable=False),
+    _text("nonce"),
+    _text("challenge", nullable=True),
+    _text("signature"),
+    _text("at"),
+    _text("verdict", nullable=True),
+    _text("held", nullable=True),
+    _text("answer", nullable=True),
+    _text("answered", nullable=True),
+    _position(),
+)
+
 feed = sa.Table(
     "feed",
     metadata,
@@ -412,4 +506,62 @@ feed_heads = sa.Table(
     _key("account"),
     sa.Column("seq", sa.BigInteger, nullable=False),
     _text("link"),
+)
+
+sharing_keys = sa.Table(
+    "sharing_keys",
+    metadata,
+    _key("key"),
+    _text("creator"),
+    _text("record"),
+    _text("signature"),
+    _position(),
+)
+
+sharing_key_people = sa.Table(
+    "sharing_key_people",
+    metadata,
+    _key("key"),
+    _key("account"),
+    _text("kind"),
+    _text("given_by"),
+    _text("connection", nullable=True),
+    sa.Column("generation", sa.Integer, nullable=False),
+    sa.Column("claimed", sa.Boolean, nullable=False),
+    _text("wrap"),
+    _text("record", nullable=True),
+    _text("signature", nullable=True),
+    _position(index=False),
+    sa.Index("sharing_keys_of_account", "account", "position"),
+)
+
+sharing_key_notes = sa.Table(
+    "sharing_key_notes",
+    metadata,
+    _key("key"),
+    _key("account"),
+    _text("note"),
+)
+
+sharing_key_records = sa.Table(
+    "sharing_key_records",
+    metadata,
+    _key("key"),
+    sa.Column("n", sa.Integer, primary_key=True),
+    _text("record"),
+    _text("signature"),
+    _text("link", nullable=True),
+    _position(),
+)
+
+suppliers = sa.Table(
+    "suppliers",
+    metadata,
+    _key("supplier"),
+    _text("called"),
+    _text("public"),
+    sa.Column("quota", sa.BigInteger, nullable=False),
+    _text("replaced_by", nullable=True),
+    _text("order", nullable=True),
+    _position(),
 )

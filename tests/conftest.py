@@ -1,14 +1,11 @@
-"""The running backend that tests share, and people who have accounts there."""
+"""People who have accounts in the backend that tests share; that one is a fixture of privity.testing."""
 
 from collections.abc import Awaitable, Callable, Iterator
-from functools import cache
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
-from privity.agent import accounts, keyring
-from privity.crypto.kdf import derive_unlock
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, connect, somebody
 from tests.postgres import postgres_server, postgres_url
@@ -23,27 +20,27 @@ MakePerson = Callable[[str], Awaitable[Person]]
 
 
 @pytest.fixture(autouse=True, scope="session")
-def unlocked_once() -> Iterator[None]:
-    """One Argon2id for each passphrase and secret instead of one for each session: it is a pure function, and slow."""
-    once = cache(derive_unlock)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyring, "derive_unlock", once)
-        patch.setattr(accounts, "derive_unlock", once)
-        yield
+def unlocked_once(unlocked_once: None) -> None:
+    """One Argon2id for each passphrase, as the kit has it, in every test here."""
 
 
 @pytest.fixture(scope="session")
-def backend(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHome]:
-    """One embedded home for the whole run; tests keep apart by making people of their own."""
-    with RunningHome(tmp_path_factory.mktemp("home")) as home:
+def suppliers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningHome]:
+    """Another home for the whole run, with five suppliers; whoever damages or stops one takes a home of their own."""
+    with RunningHome(tmp_path_factory.mktemp("supplied"), suppliers=5) as home:
         yield home
 
 
 @pytest.fixture
-def own_backend(tmp_path: Path) -> Iterator[RunningHome]:
-    """A home for one test that stops, kills or breaks it."""
-    with RunningHome(tmp_path / "own-home") as home:
-        yield home
+def customer(suppliers: RunningHome, tmp_path: Path) -> MakePerson:
+    """Makes people with accounts in the home that has suppliers."""
+
+    async def make(name: str) -> Person:
+        made = somebody(name, tmp_path, suppliers.url)
+        await made.register()
+        return made
+
+    return make
 
 
 @pytest.fixture

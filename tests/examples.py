@@ -14,6 +14,7 @@ from privity.messages.connections import Side
 from privity.messages.erasing import SealedErased
 from privity.messages.fields import SignedRecord
 from privity.messages.groups import GroupMember
+from privity.messages.locations import StoredObject
 from privity.messages.recorded import Meta
 
 M = TypeVar("M", bound=Command | Event)
@@ -119,6 +120,15 @@ KEPT: dict[str, Any] = {
 }
 
 
+INSTRUCTED: dict[str, Any] = {
+    "record": raw("instruction"),
+    "signature": signature("instruction"),
+    "content": sealed("wanted"),
+    "expires": NOW + timedelta(days=7),
+    "digest": sealed("instruction"),
+}
+
+
 def member(name: str, role: Any = "admin") -> GroupMember:
     """Somebody in a group."""
     return GroupMember(role, 1, sealed(f"{name}'s record 1"), digest(f"{name}'s seal".encode()))
@@ -138,7 +148,101 @@ PIECE: dict[str, Any] = {
 }
 GRANTED: dict[str, Any] = {"content": sealed("piece content"), "wrap": sealed("reader's wrap")}
 
+SHARED_KEY = long_id("sharing key")
+AUDIT: dict[str, Any] = {
+    "audit": short_id("audit"),
+    "key": SHARED_KEY,
+    "of": BOB.account,
+    "nonce": sealed("nonce"),
+    "challenge": None,
+    "signature": signature("audit"),
+}
+AUDITED: dict[str, Any] = {
+    "audit": short_id("audit"),
+    "asker": ANN.account,
+    "verdict": "holds",
+    "held": sealed("held"),
+    "answer": None,
+    "signature": signature("audited"),
+}
+GRANT: dict[str, Any] = {"grant": short_id("grant"), "key": SHARED_KEY, "to": BOB.account}
+
+SUPPLIERS = tuple(long_id(f"supplier {n}") for n in (1, 2, 3))
+STORED = StoredObject(short_id("object"), 1, 2, tuple(sealed(f"root {n}") for n in (1, 2, 3)))
+LOCATION: dict[str, Any] = {"location": SHARED_KEY, "needed": 2, "suppliers": SUPPLIERS}
+CHANGED: dict[str, Any] = {
+    "location": SHARED_KEY,
+    "body": sealed("body"),
+    "size": 1000,
+    "objects": (STORED,),
+    "released": (),
+}
+
+SUPPLIED: dict[str, Any] = {"supplier": ANN.account, "name": "supplier-1", "called": "supplier-1", "quota": 2**30}
+SUPPLIED |= {"public": key32("supplier"), "lost": BOB.account, "order": signature("order")}
+
+SHARING_KEY: dict[str, Any] = {"key": long_id("sharing key"), "record": raw("first record"), "generation": 1, "n": 2}
+SHARING_KEY |= {"digest": digest(b"first record"), "signature": signature("first record"), "creator": ANN.account}
+NEXT_RECORD: dict[str, Any] = SHARING_KEY | {"record": raw("next record"), "digest": digest(b"next record")}
+GRANTED_KEY: dict[str, Any] = NEXT_RECORD | {
+    "grant": short_id("key grant"),
+    "to": BOB.account,
+    "wrap": sealed("bob's part"),
+    "holders": (BOB.account,),
+}
+ROTATED_KEY: dict[str, Any] = NEXT_RECORD | {
+    "n": 3,
+    "generation": 2,
+    "dropped": (BOB.account,),
+    "wraps": {ANN.account: sealed("ann's next part")},
+    "link": sealed("part before"),
+    "holders": (),
+}
+CLAIMED_KEY: dict[str, Any] = SHARING_KEY | {
+    "by": BOB.account,
+    "replaces": None,
+    "wrap": sealed("bob's claim"),
+    "note": sealed("bob's key note"),
+}
+NOTED_KEY: dict[str, Any] = SHARING_KEY | {"replaces": sealed("note"), "note": sealed("ann's next key note")}
+RESTORED_KEY: dict[str, Any] = NOTED_KEY | {"wrap": sealed("restored"), "note": sealed("restored note")}
+PUBLIC_KEY: dict[str, Any] = SHARING_KEY | {"to": BOB.account, "sealed": sealed("alias for bob")}
+
 SPECIAL: dict[str, dict[str, Any]] = {
+    "CreateSharingKey": SHARING_KEY,
+    "SharingKeyCreated": SHARING_KEY,
+    "GrantSharingKey": GRANTED_KEY,
+    "SharingKeyGranted": GRANTED_KEY,
+    "RotateSharingKey": ROTATED_KEY,
+    "SharingKeyRotated": ROTATED_KEY,
+    "ClaimSharingKey": CLAIMED_KEY,
+    "SharingKeyClaimed": CLAIMED_KEY,
+    "RestoreSharingKey": RESTORED_KEY,
+    "NoteSharingKey": NOTED_KEY,
+    "SharingKeyNoted": NOTED_KEY,
+    "SendPublicPart": PUBLIC_KEY,
+    "PublicPartSent": PUBLIC_KEY,
+    "EraseSharingKey": SHARING_KEY,
+    "SharingKeyErased": SHARING_KEY | {"whole": True, "accounts": (ANN.account,)},
+    "AnnounceSupplier": SUPPLIED,
+    "ReplaceSupplier": SUPPLIED,
+    "SupplierNamed": SUPPLIED,
+    "SupplierAnnounced": SUPPLIED,
+    "SupplierReplaced": SUPPLIED,
+    "CreateLocation": LOCATION,
+    "LocationCreated": LOCATION,
+    "ChangeLocation": CHANGED,
+    "LocationChanged": CHANGED,
+    "RemoveLocation": LOCATION,
+    "LocationRemoved": LOCATION | {"left": 0},
+    "BeginGrant": GRANT | {"n": 1},
+    "GrantBegun": GRANT | {"n": 1},
+    "TakeGrantStep": GRANT | {"step": "reach", "outcome": "done", "reason": None},
+    "GrantStepTaken": GRANT | {"step": "reach", "outcome": "done", "reason": None},
+    "AskAudit": AUDIT | {"kind": "public"},
+    "AuditAsked": AUDIT | {"audited": "public", "at": NOW, "forgotten": ()},
+    "AnswerAudit": AUDITED,
+    "AuditAnswered": AUDITED | {"by": BOB.account, "key": SHARED_KEY},
     "StageGroup": STAGED,
     "GroupStaged": STAGED,
     "GroupKeyed": STAGED,
@@ -206,6 +310,10 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "KeepItem": KEPT | {"delegation": None},
     "ItemKept": KEPT | {"delegation": None},
     "ItemDropped": {"by": BOB.account},
+    "GiveInstruction": INSTRUCTED,
+    "InstructionGiven": INSTRUCTED | {"by": BOB.account, "lapsed": ()},
+    "AnswerInstruction": {"code": None},
+    "InstructionAnswered": {"code": None, "digest": sealed("instruction")},
 }
 """Where a field of one message stands for something else than it mostly does."""
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import run, trust
+from bench import replay, run, trust
 from bench.client import add_item
 from bench.plan import MESSAGE, Plan, p50, p99, plan_for
 from privity.agent.session import Signer
@@ -80,4 +80,15 @@ def test_what_trust_costs_is_measured_on_two_homes_in_one_run(tmp_path: Path, mo
     found = trust.measure(TINY, rounds=1)
     assert set(found) == {"whole_commands_per_s", "bare_commands_per_s", "cost_of_trust", "cost_of_trust_at_most"}
     assert min(found["whole_commands_per_s"], found["bare_commands_per_s"]) > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.trial
+def test_the_folding_of_a_long_history_is_measured_and_right(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rebuilt views are compared with a second rebuild; nothing is left behind."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    found = replay.main(3000)
+    assert set(found) == {"floors", "views", "ratios"}
+    assert min(found["floors"].values()) > 0
+    assert min(rate for name, rate in found["views"].items() if name.endswith("_per_s")) > 0
     assert list(tmp_path.iterdir()) == []

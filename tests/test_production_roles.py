@@ -131,8 +131,11 @@ async def test_n9_with_tls_the_roles_and_people_reach_each_other_and_plaintext_r
 
 def test_the_compose_file_runs_the_roles_that_there_are() -> None:
     services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
-    assert {"config", "nats", "postgres", "commands", "projections"} == set(services)
+    assert {"config", "nats", "postgres", "commands", "projections", "supplier"} == set(services)
     assert services["config"]["command"][0].startswith("privity nats-config --data /var/lib/privity")
     assert services["nats"]["depends_on"] == {"config": {"condition": "service_completed_successfully"}}
     assert services["commands"]["command"] == ["serve", "commands"]
     assert services["projections"]["command"] == ["serve", "projections"]
+    assert services["supplier"]["command"][:3] == ["supplier", "run", "--name=supplier-1"]
+    assert "home:/var/lib/privity" not in services["supplier"]["volumes"]
+    assert "privity supplier credential --name supplier-1 --data" in services["config"]["command"][0]

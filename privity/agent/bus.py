@@ -6,7 +6,7 @@ import os
 import ssl
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -14,13 +14,14 @@ from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
 from pydantic import ValidationError
 
-from privity import errors
 from privity.connection_string import ConnectionString
 from privity.credential import CA_VARIABLE, Credential, client_tls
-from privity.errors import NotAdmitted, Refusal, Unreachable
+from privity.errors import NotAdmitted, Unreachable
+from privity.errors import error_for as error_for
 from privity.messages import envelope
 from privity.messages.enrolment import inbox_prefix
 from privity.messages.envelope import Result
+from privity.supplying import ask_supplier
 
 log = logging.getLogger(__name__)
 
@@ -106,6 +107,18 @@ class Bus:
             Unreachable: no answer in time, or none any more.
         """
         return await self._while_admitted(request(self._client, subject, data))
+
+    async def ask_supplier(self, subject: str, data: bytes, patience: float) -> bytes:
+        """Ask a supplier of fragments, once, and wait for `patience` seconds; the answer's frame.
+
+        Raises:
+            SupplierAway: nobody hears on that subject.
+            SupplierSlow: no answer in time.
+            Unreachable: the home has ended the connection, or it is lost.
+        """
+        if self.ended:
+            raise Unreachable("the home has ended the connection")
+        return await ask_supplier(self._client, subject, data, patience)
 
     async def _while_admitted(self, work: Coroutine[Any, Any, T]) -> T:
         doing, ending = asyncio.ensure_future(work), asyncio.ensure_future(self._ended.wait())
@@ -227,16 +240,6 @@ async def request(client: Client, subject: str, data: bytes) -> bytes:
                 return (await client.request(subject, data, timeout=QUERY_TIMEOUT)).data
             except NoRespondersError:  # the process that answers is being started again
                 await asyncio.sleep(ASK_AGAIN)
-
-
-def error_for(code: str | None, message: str | None) -> Refusal:
-    """The refusal that a code on the bus stands for; alarms are raised by what was seen here, never by a code."""
-    known = getattr(errors, code or "", None)
-    if isinstance(known, type) and issubclass(known, Refusal):
-        return known(message or "")
-    name = code if code is not None and code.isidentifier() else Refusal.__name__
-    kind = type(name, (Refusal,), {"__doc__": "The backend refused."})
-    return cast(Refusal, kind(message or ""))
 
 
 def _put(queue: asyncio.Queue[bytes], data: bytes) -> None:

@@ -13,6 +13,8 @@ from privity.crypto.command import sign_closing
 from privity.encoding import b64
 from privity.errors import (
     Busy,
+    ClosedAccount,
+    InstructionNotOpen,
     InvitationClosed,
     NotFound,
     NotInLog,
@@ -24,33 +26,41 @@ from privity.errors import (
 from privity.messages.accounts import CloseAccount
 from privity.messages.base import Command
 from privity.messages.connections import RemoveConnection
+from privity.messages.instructions import AnswerInstruction
 from privity.messages.invitations import CancelInvitation
 from privity.messages.items import RemoveItem
 from privity.messages.keys import RemoveKeypair
 from privity.messages.pieces import DeclineRequest, ReleaseReader, RemovePiece, SetRules, WithdrawRequest
 from privity.messages.shares import RemoveShare
+from privity.messages.sharing_keys import EraseSharingKey
 from privity.messages.views import (
     Ask,
     AskConnections,
     AskGroups,
+    AskInstructions,
     AskInvitations,
     AskItems,
     AskKeys,
+    AskLocations,
     AskPieces,
     AskReaders,
     AskRequests,
     AskRules,
     AskShares,
+    AskSharingKeys,
     ConnectionRow,
     GroupRow,
+    InstructionRow,
     InvitationRow,
     ItemRow,
     KeyRow,
+    LocationRow,
     PieceRow,
     ReaderRow,
     RequestRow,
     RulesRow,
     ShareRow,
+    SharingKeyRow,
 )
 
 R = TypeVar("R")
@@ -107,6 +117,13 @@ async def _remove_pieces(session: Session) -> None:
             await session.send(SetRules(rules.version + 1, None))
 
 
+async def _refuse_instructions(session: Session) -> None:
+    """What one's delegates want done still: what is sealed in it goes."""
+    for row in (await session.ask_all(AskInstructions(open=True), InstructionRow)).rows:
+        with suppress(InstructionNotOpen):
+            await session.send(AnswerInstruction(row.delegation, row.n, ClosedAccount.__name__, None))
+
+
 async def _leave_groups(session: Session, keyring: Keyring) -> None:
     """Go from every group, but from those from which many went just now."""
     from privity.agent import groups  # not above: it needs connections, and they end by this module
@@ -114,6 +131,18 @@ async def _leave_groups(session: Session, keyring: Keyring) -> None:
     for row in (await session.ask_all(AskGroups(), GroupRow)).rows:
         with suppress(Busy, NotFound, StaleVersion):
             await groups.leave(session, keyring, row.group, closing=True)
+
+
+async def _end_sharing_keys(session: Session, keyring: Keyring) -> None:
+    """End the locations and sharing keys that one made, give up those of others, and delete the backup of them."""
+    from privity.agent import key_backup, location_writing  # not above: they need connections
+
+    rows = (await session.ask_all(AskLocations(), LocationRow)).rows
+    for location in (row.location for row in rows if row.by == session.account):
+        with suppress(NotFound):
+            await location_writing.remove(session, keyring, location)
+    await key_backup.forget(session, keyring)
+    await _sweep(session, AskSharingKeys(), SharingKeyRow, "key", EraseSharingKey)
 
 
 async def end_connection(session: Session, connection: str) -> None:
@@ -137,7 +166,9 @@ async def close_account(session: Session, keyring: Keyring, profile: Profile) ->
     try:
         keyring, identity = await current(session, keyring)  # before anything is ended
         await _remove_pieces(session)
+        await _refuse_instructions(session)
         await _leave_groups(session, keyring)
+        await _end_sharing_keys(session, keyring)
         gone = Closed(
             profile.account,
             profile.address,

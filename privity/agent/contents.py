@@ -3,12 +3,44 @@
 import json
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime
+from typing import Any, TypedDict
 
 from privity.agent.files import one
 from privity.agent.items import Content, read_content
-from privity.crypto.sharing import Terms, read_terms
+from privity.crypto.sharing import Conditions, Terms, new_terms, read_terms
 from privity.errors import Malformed, NotFound
+
+
+class Wish(TypedDict, total=False):
+    """What is to be shared of an item, and on which conditions; what is left out is all, for ever, without any.
+
+    `slots` and `files` are those that are shared; where neither is said, all, and those that the item gets later.
+    `expires` is when reading ends, `terms` a text that is to be accepted before; `reshare` over how many hands it may
+    go on from there, `keep` whether the person may keep a copy of their own.
+    """
+
+    slots: Collection[str] | None
+    files: Collection[str] | None
+    expires: datetime | None
+    terms: str | None
+    reshare: int
+    keep: bool
+
+
+def conditions_of(wish: Wish) -> Conditions:
+    """The conditions that are wished for; terms get a fresh salt.
+
+    Raises:
+        Malformed: the terms are no text, or too long.
+    """
+    terms = wish.get("terms")
+    return Conditions(
+        expires=wish.get("expires"),
+        terms=new_terms(terms) if terms is not None else None,
+        reshare=wish.get("reshare", 0),
+        keep=wish.get("keep", False),
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ from privity.agent.connections import Broken
 from privity.agent.files import Attachments, Holder, Plain, fetch, one
 from privity.agent.items import Content, Item, holding, read_content
 from privity.agent.keyring import Keyring
+from privity.agent.kinds import DELEGATED
 from privity.agent.memory import Seen, check_not_older
 from privity.agent.session import Rows, Session
 from privity.agent.vaults import Vault, find
@@ -15,9 +16,6 @@ from privity.encoding import new_id
 from privity.errors import IntegrityAlarm, Malformed, NotDelegated
 from privity.messages.delegations import DropItem
 from privity.messages.views import AskItems, ItemRow
-
-DELEGATED = "delegated-item"
-"""What is remembered of the items of others; the place is the principal."""
 
 
 async def all_of(session: Session, keyring: Keyring, vault: Vault) -> list[Item | Broken]:

@@ -7,6 +7,20 @@ from datetime import UTC
 
 from privity.agent import erasing
 from privity.agent.bus import Bus
+from privity.agent.kinds import (
+    GRANTED,
+    GROUP,
+    INSTRUCTION,
+    ITEM,
+    KEY_GIVEN_UP,
+    KEY_GRANTED,
+    LOCATION,
+    LOCATION_TOLD,
+    PIECE,
+    RELEASED,
+    RULES,
+    SHARING_KEY,
+)
 from privity.agent.memory import FeedMark, Memory
 from privity.agent.session import Session
 from privity.crypto.feed import feed_link
@@ -142,28 +156,51 @@ def _remember(memory: Memory, lines: Iterable[FeedEntry], account: str) -> None:
         item = line.refs.get("item", "")
         match line.event:
             case "item-added" | "item-edited":
-                memory.saw("item", item, _version(line))
+                memory.saw(ITEM, item, _version(line))
             case "item-kept" if line.refs.get("principal") == account:
-                memory.saw("item", item, _version(line))
+                memory.saw(ITEM, item, _version(line))
             case "item-dropped" if line.refs.get("principal") == account:
-                memory.said_to_end("item", item, line.position)
+                memory.said_to_end(ITEM, item, line.position)
             case "item-removed":
-                memory.said_to_end("item", item, line.position)
+                memory.said_to_end(ITEM, item, line.position)
+            case "instruction-answered" if line.refs.get("principal") == account:
+                memory.saw(INSTRUCTION, line.refs.get("delegation", ""), _version(line, "n"), place=account)
             case "group-left" if line.actor == account:
-                memory.said_to_end("group", line.refs.get("group", ""), line.position)
+                memory.said_to_end(GROUP, line.refs.get("group", ""), line.position)
+            case "sharing-key-created" if line.actor == account:
+                memory.saw(SHARING_KEY, line.refs.get("key", ""), 1, place="own")
+            case "sharing-key-granted" | "public-part-sent" if line.refs.get("to") == account:
+                memory.said_to_end(SHARING_KEY, line.refs.get("key", ""), 0)  # whatever was before, it is there now
+            case "sharing-key-granted" if line.actor == account:
+                memory.saw(KEY_GRANTED, f"{line.refs.get('key', '')} {line.refs.get('to', '')}", line.position)
+            case "sharing-key-erased" if line.actor != account and _is_own_key(memory, line):
+                memory.saw(KEY_GIVEN_UP, f"{line.refs.get('key', '')} {line.actor}", line.position)
+            case "sharing-key-erased":
+                memory.said_to_end(SHARING_KEY, line.refs.get("key", ""), line.position)
+            case "sharing-key-rotated" if line.actor != account:
+                memory.said_to_end(SHARING_KEY, line.refs.get("key", ""), line.position)
             case "piece-set" | "piece-removed":
-                memory.saw("piece", line.refs.get("piece", ""), _version(line), place=account)
+                memory.saw(PIECE, line.refs.get("piece", ""), _version(line), place=account)
+            case "location-changed":
+                memory.saw(LOCATION_TOLD, line.refs.get("location", ""), _version(line, "n"))
+            case "location-removed":
+                memory.said_to_end(LOCATION, line.refs.get("location", ""), line.position)
             case "rules-set":
-                memory.saw("rules", account, _version(line))
+                memory.saw(RULES, account, _version(line))
             case "piece-granted" if line.refs.get("reader") != account:
                 place = [line.refs.get(name, "") for name in ("connection", "piece", "reader")]
-                memory.saw("piece-granted", " ".join(place), _version(line, "generation"), place=place[1])
+                memory.saw(GRANTED, " ".join(place), _version(line, "generation"), place=place[1])
             case "connection-removed":
-                for grant in memory.begins("piece-granted", f"{line.refs.get('connection', '')} "):
-                    memory.saw("piece-released", grant.id.partition(" ")[2], grant.version)
+                for grant in memory.begins(GRANTED, f"{line.refs.get('connection', '')} "):
+                    memory.saw(RELEASED, grant.id.partition(" ")[2], grant.version)
             case "piece-released":
                 named = f"{line.refs.get('piece', '')} {line.refs.get('reader', '')}"
-                memory.saw("piece-released", named, _version(line, "generation"))
+                memory.saw(RELEASED, named, _version(line, "generation"))
+
+
+def _is_own_key(memory: Memory, line: FeedEntry) -> bool:
+    seen = memory.seen(SHARING_KEY, line.refs.get("key", ""))
+    return seen is not None and seen.place == "own"
 
 
 def _is_parting(line: FeedEntry, account: str) -> bool:

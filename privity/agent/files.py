@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from privity.agent.kinds import FILE
 from privity.agent.session import Session
 from privity.agent.thumbnails import MAX_THUMBNAIL, TYPES, thumbnail
 from privity.crypto.attachments import MAX_FILE, open_item_file, open_share_file, seal_item_file, seal_share_file
@@ -27,7 +28,7 @@ from privity.messages.base import Command
 from privity.messages.files import MAX_FILES, AttachFile, DetachFile
 from privity.messages.views import AskFiles, FileRow
 
-KIND: Final = "file"
+KIND: Final = FILE
 UNKNOWN_TYPE: Final = "application/octet-stream"
 MAX_NAME: Final = 255
 MAX_TYPE: Final = 127

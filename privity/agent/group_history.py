@@ -15,6 +15,7 @@ from privity.agent.chains import Bounds, Heads, follow, logged_before, signed_by
 from privity.agent.connections import Connection
 from privity.agent.identity import own_line
 from privity.agent.keyring import Keyring
+from privity.agent.kinds import GROUP
 from privity.agent.log import to_mark
 from privity.agent.memory import Seen, check_not_older
 from privity.agent.session import Rows, Session
@@ -56,8 +57,6 @@ from privity.messages.views import (
     GroupMemberRow,
 )
 
-GROUP = "group"
-"""What is remembered: a group, its newest epoch, that record's digest."""
 LINE = "group-line"
 """The newest number of a group's line, and that manifest's digest."""
 POST = "group-post"

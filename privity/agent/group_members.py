@@ -6,10 +6,11 @@ from dataclasses import dataclass, field, replace
 from privity.agent import connections
 from privity.agent.chains import Heads, follow, index_of, signed_chain
 from privity.agent.connections import Connection
-from privity.agent.group_history import GROUP, Line, learn_line
+from privity.agent.group_history import Line, learn_line
 from privity.agent.group_opening import ATTEMPTS, Group, signed_leave
 from privity.agent.identity import newest_checkpoint
 from privity.agent.keyring import Keyring
+from privity.agent.kinds import GROUP
 from privity.agent.log import check_signer, evidence
 from privity.agent.session import Session
 from privity.crypto.groups import (

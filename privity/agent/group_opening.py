@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from privity.agent import feed
 from privity.agent.chains import signed_chain
-from privity.agent.group_history import GROUP, History, learn_epochs
+from privity.agent.group_history import History, learn_epochs
 from privity.agent.identity import current, own_line
 from privity.agent.keyring import Keyring
+from privity.agent.kinds import GROUP
 from privity.agent.log import Evidence, check_signer, evidence
 from privity.agent.memory import Seen
 from privity.agent.session import Rows, Session

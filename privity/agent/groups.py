@@ -11,7 +11,7 @@ from functools import partial
 
 from privity.agent import connections, feed, items
 from privity.agent.connections import Broken, Connection
-from privity.agent.group_history import GROUP, POST, Line, Standing, learn_epochs, learn_line, read_line
+from privity.agent.group_history import POST, Line, Standing, learn_epochs, learn_line, read_line
 from privity.agent.group_members import (
     Change,
     Person,
@@ -29,6 +29,7 @@ from privity.agent.group_opening import ATTEMPTS, OVER, Group, check_ended, is_o
 from privity.agent.identity import current, newest_checkpoint
 from privity.agent.items import Content, read_content
 from privity.agent.keyring import Keyring
+from privity.agent.kinds import GROUP
 from privity.agent.memory import Seen
 from privity.agent.session import Rows, Session
 from privity.agent.tasks import Task

@@ -10,6 +10,7 @@ from privity.agent.connections import Broken
 from privity.agent.feed import learn
 from privity.agent.files import Attachment, Attachments, Holder, Plain, attach, detach, fetch, one, read_attachments
 from privity.agent.keyring import Keyring
+from privity.agent.kinds import ITEM
 from privity.agent.log import check_signer, evidence
 from privity.agent.memory import Seen, check_not_older
 from privity.agent.session import Rows, Session
@@ -21,7 +22,7 @@ from privity.messages.delegations import KeepItem
 from privity.messages.items import AddItem, EditItem, RemoveItem
 from privity.messages.views import AskItems, ItemRow
 
-KIND = "item"
+KIND = ITEM
 
 
 @dataclass(frozen=True, slots=True)

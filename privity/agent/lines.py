@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from privity.agent.chains import Heads, follow, index_of, linked_manifest, signed_chain
 from privity.agent.connections import Broken, Connection
 from privity.agent.identity import OWN, own_line
+from privity.agent.kinds import SHARE
 from privity.agent.log import Evidence, check_signer, evidence
 from privity.agent.memory import Memory, Seen, check_not_older
 from privity.agent.session import Session
@@ -26,8 +27,6 @@ from privity.messages.connections import RemoveConnection
 from privity.messages.shares import RemoveShare
 from privity.messages.views import MAX_PAGE, AskLine, LineRow, ShareRow
 
-SHARE = "share"
-"""What is remembered: a share, its newest number, that manifest's digest; place: `connection sender recipient`."""
 SHARED_ITEM = "shared-item"
 """To find the shares of an item: `item/share`."""
 READ = "line"

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from privity.agent.cache import Cache, Kept
 from privity.agent.chains import notices
+from privity.agent.kinds import DELEGATED, FILE, ITEM, SHARE
 from privity.agent.profile import ProfileFolder, Waiting
 from privity.agent.shelves import Done, Row
 from privity.crypto.command import unframe
@@ -119,10 +120,10 @@ class Away:
         """Without the rows of which this device has seen a newer one, or the end: nobody serves those back."""
         match view:
             case AskItems.view:
-                seen = {each.id: each for each in self._memory.among("item", [row["item"] for row in rows])}
+                seen = {each.id: each for each in self._memory.among(ITEM, [row["item"] for row in rows])}
                 return [row for row in rows if not _is_behind(seen.get(row["item"]), row["version"], row["content"])]
             case AskShares.view:
-                seen = {each.id: each for each in self._memory.among("share", [row["share"] for row in rows])}
+                seen = {each.id: each for each in self._memory.among(SHARE, [row["share"] for row in rows])}
                 return [row for row in rows if not _is_behind(seen.get(row["share"]), None, _manifest(row))]
         return rows
 
@@ -161,18 +162,18 @@ def note(memory: "Memory", command: Command, account: str, position: int) -> Non
     """Remember what took effect on items and files, so that nobody serves what was before."""
     match command:
         case AddItem(item=item, content=content):
-            memory.saw("item", item, 1, content)
+            memory.saw(ITEM, item, 1, content)
         case EditItem(item=item, version=version, content=content):
-            memory.saw("item", item, version, content)
+            memory.saw(ITEM, item, version, content)
         case KeepItem(principal=principal, item=item, version=version, content=content):
             own = principal == account
-            memory.saw("item" if own else "delegated-item", item, version, content, "" if own else principal)
+            memory.saw(ITEM if own else DELEGATED, item, version, content, "" if own else principal)
         case AttachFile(of=of, file=file, content=content):
-            memory.saw("file", file, 1, content, of)
+            memory.saw(FILE, file, 1, content, of)
         case RemoveItem(item=item):
-            memory.ended("item", item, position)
+            memory.ended(ITEM, item, position)
         case DropItem(principal=principal, item=item):
-            memory.ended("item" if principal == account else "delegated-item", item, position)
+            memory.ended(ITEM if principal == account else DELEGATED, item, position)
 
 
 def tell_refused(waiting: Waiting, result: Result) -> None:

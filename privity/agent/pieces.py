@@ -17,6 +17,7 @@ from privity.agent.feed import learn
 from privity.agent.identity import current, newest_checkpoint, own_line
 from privity.agent.keyring import Keyring
 from privity.agent.keys import stored_connection_key
+from privity.agent.kinds import GRANTED, PIECE, RELEASED
 from privity.agent.memory import Memory, Seen, check_not_older
 from privity.agent.session import Rows, Session
 from privity.agent.tasks import Task
@@ -62,14 +63,9 @@ from privity.messages.pieces import (
 )
 from privity.messages.views import MAX_PAGE, AskPieces, AskReaders, PieceRow, ReaderRow, RequestRow
 
-KIND = "piece"
-"""What is remembered: the newest version of a piece that was seen, and the digest of its content."""
+KIND = PIECE
 KEY = "piece-key"
 """The newest generation of a piece's key that was seen."""
-GRANTED = "piece-granted"
-"""For `connection piece reader`, in the place of the piece: the last generation of the key that was given there."""
-RELEASED = "piece-released"
-"""For `piece reader`: the last generation of the key that this reader may have."""
 
 MAX_VALUE = 16 * 1024
 """Bytes of a value."""

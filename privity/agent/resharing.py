@@ -1,23 +1,25 @@
 """Sharing on what one is given: as far as its sender permitted, and no longer than it stands."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Unpack
 
-from privity.agent import connections, finding, items, lines, provenance, sending, shares
+from privity.agent import connections, finding, items, provenance, sending, shares
 from privity.agent.chains import linked_manifest
 from privity.agent.connections import Broken, Connection
-from privity.agent.contents import SharedContent, chosen
+from privity.agent.contents import SharedContent, Wish, chosen, conditions_of
 from privity.agent.identity import current, own_line
 from privity.agent.items import Content
 from privity.agent.keyring import Keyring
+from privity.agent.kinds import SHARE
 from privity.agent.reading import Share
 from privity.agent.sending import Generation, check_consent
 from privity.agent.session import Session
-from privity.agent.shares import Change
+from privity.agent.shares import Change, check_base
 from privity.agent.tasks import Task
 from privity.crypto.identity import Identity
-from privity.crypto.sharing import FIRST_GENERATION, Conditions, new_terms
+from privity.crypto.sharing import FIRST_GENERATION, Conditions
 from privity.encoding import new_id
 from privity.errors import ForgedRecord, NotFound, ReshareNotPermitted, ShareExpired, StaleVersion
 from privity.messages.views import AskShares, ShareRow
@@ -29,13 +31,8 @@ async def create(
     item_id: str,
     address: str,
     *,
-    slots: Collection[str] | None = None,
-    files: Collection[str] | None = None,
-    expires: datetime | None = None,
-    terms: str | None = None,
-    reshare: int = 0,
-    keep: bool = False,
     unverified: bool = False,
+    **wish: Unpack[Wish],
 ) -> Share:
     """Share an item with a connected person: one's own, or else one that one is given.
 
@@ -51,27 +48,12 @@ async def create(
     except NotFound as error:
         source = await _permitting(session, keyring, item_id, error)
     else:
-        return await shares.create(
-            session,
-            keyring,
-            own.item,
-            address,
-            slots=slots,
-            files=files,
-            expires=expires,
-            terms=terms,
-            reshare=reshare,
-            keep=keep,
-            unverified=unverified,
-        )
-    if files:
+        return await shares.create(session, keyring, own.item, address, unverified=unverified, **wish)
+    if wish.get("files"):
         raise ReshareNotPermitted("files are given by their owner alone")
-    wanted = Conditions(
-        expires=expires if expires is not None else source.expires,
-        terms=new_terms(terms) if terms is not None else None,
-        reshare=reshare,
-        keep=keep,
-    )
+    wanted, slots = conditions_of(wish), wish.get("slots")
+    if wanted.expires is None:
+        wanted = replace(wanted, expires=source.expires)
     connection = await connections.with_person(session, keyring, address)
     check_consent(connection, consent=unverified)
     first = Generation(
@@ -96,20 +78,22 @@ async def update(
     unverified: bool = False,
     anew: bool = False,
     by_itself: bool = False,
+    base: int | None = None,
 ) -> Share:
     """Give the recipient of a share the item as it is now, and other conditions; also of what one has shared on.
 
     Raises:
         ReshareNotPermitted: the conditions are easier than one has oneself, or one's own share may not go on any more.
         NotFound: there is no such share of one's own; or what it came by has ended.
-        PastDate, Unverified: as `shares.update`.
+        PastDate, Unverified, StaleVersion: as `shares.update`.
     """
     for left in reversed(range(sending.ATTEMPTS)):
         share = await shares.own(session, keyring, id)
         if share.manifest.source is None:
             return await shares.update(
-                session, keyring, id, change, unverified=unverified, anew=anew, by_itself=by_itself
+                session, keyring, id, change, unverified=unverified, anew=anew, by_itself=by_itself, base=base
             )
+        check_base(share, base)
         source = await shares.show(session, keyring, share.manifest.source)
         wanted = change(share.conditions) if change is not None else _narrowed(share.conditions, source)
         conditions = _conditions(wanted, source)
@@ -205,7 +189,7 @@ async def _stands(session: Session, keyring: Keyring, source: str) -> bool:
         except ShareExpired:
             return False
         except NotFound:
-            seen = session.memory.seen(lines.SHARE, source)
+            seen = session.memory.seen(SHARE, source)
             if seen is not None and seen.proven:
                 return False
             if may_be_unread:  # a new device knows no line yet

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from privity.agent import connections, pieces, requests
 from privity.agent.feed import learn
 from privity.agent.keyring import Keyring
+from privity.agent.kinds import RULES
 from privity.agent.memory import check_not_older
 from privity.agent.pieces import Piece, check_name
 from privity.agent.requests import Request
@@ -30,7 +31,7 @@ from privity.errors import (
 from privity.messages.pieces import SetRules
 from privity.messages.views import AskRules, RulesRow
 
-KIND = "rules"
+KIND = RULES
 CONNECTIONS = "connections"
 """For whom a rule is that is for everybody to whom one is connected, and verified."""
 SINGLY = ""

@@ -1,22 +1,23 @@
 """Shares: what one gives to a connected person and renews, and what one is given, reads, and perhaps keeps."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Literal, Unpack
 
 from privity.agent import connections, finding, items, lines, provenance, sending
 from privity.agent.connections import Broken, Connection
-from privity.agent.contents import SharedContent, chosen
+from privity.agent.contents import SharedContent, Wish, chosen, conditions_of
 from privity.agent.files import Attachments, Holder, Plain, fetch, lost, one, renew
 from privity.agent.identity import current
 from privity.agent.items import Item
 from privity.agent.keyring import Keyring
 from privity.agent.keys import stored_connection_key
+from privity.agent.kinds import SHARE
 from privity.agent.reading import Share
 from privity.agent.sending import Generation, check_consent
 from privity.agent.session import Rows, Session
-from privity.crypto.sharing import FIRST_GENERATION, Conditions, Terms, accept_terms, new_terms, open_terms
+from privity.crypto.sharing import FIRST_GENERATION, Conditions, Terms, accept_terms, open_terms
 from privity.encoding import b64, new_id
 from privity.errors import (
     Ambiguous,
@@ -42,25 +43,16 @@ async def create(
     item_id: str,
     address: str,
     *,
-    slots: Collection[str] | None = None,
-    files: Collection[str] | None = None,
-    expires: datetime | None = None,
-    terms: str | None = None,
-    reshare: int = 0,
-    keep: bool = False,
     unverified: bool = False,
     share: str | None = None,
+    **wish: Unpack[Wish],
 ) -> Share:
     """Share one's own item with a connected person, under a fresh DEK.
 
     Args:
-        slots, files: those that are shared; where neither is said, all, and those that the item gets later.
-        expires: when reading ends; None for never.
-        terms: a text that is to be accepted before reading.
-        reshare: over how many hands it may go on from there.
-        keep: whether the person may keep a copy of their own.
         unverified: the consent to share over a connection that is not verified.
         share: the id, if it is not to be a new one.
+        wish: what of the item, and on which conditions.
 
     Raises:
         NotConnected: there is no connection with that person.
@@ -68,8 +60,7 @@ async def create(
         NotFound: there is no such item, or it has no such slot or file.
         PastDate: `expires` is past already.
     """
-    accepted_first = new_terms(terms) if terms is not None else None
-    conditions = Conditions(expires=expires, terms=accepted_first, reshare=reshare, keep=keep)
+    conditions, slots, files = conditions_of(wish), wish.get("slots"), wish.get("files")
     _check_future(conditions)
     connection = await connections.with_person(session, keyring, address)
     check_consent(connection, consent=unverified)
@@ -99,6 +90,7 @@ async def update(
     unverified: bool = False,
     anew: bool = False,
     by_itself: bool = False,
+    base: int | None = None,
 ) -> Share:
     """Give the recipient of one's own share the item as it is now, and other conditions; nothing, if they have that.
 
@@ -109,16 +101,19 @@ async def update(
         unverified: the consent to go on although the other gave up keys as stolen.
         anew: sign and seal it again, even if nothing changed.
         by_itself: nobody asked for it just now.
+        base: the generation that this is to follow, where it must be a certain one.
 
     Raises:
         NotFound: there is no such share of one's own.
         PastDate: it would expire in the past.
         Unverified: the other gave up keys as stolen; or the connection is not verified, and it is done by itself.
+        StaleVersion: the share is at another generation than `base`, or others are faster again and again.
     """
     for left in reversed(range(sending.ATTEMPTS)):
         share = await own(session, keyring, id)
         if share.manifest.source is not None:
             raise NotFound(f"share {share.share} is not of an item of yours: it follows the share that it came by")
+        check_base(share, base)
         conditions = change(share.conditions) if change is not None else share.conditions
         if conditions.expires != share.expires:
             _check_future(conditions)
@@ -147,6 +142,16 @@ async def update(
             if not left:
                 raise
     return await show(session, keyring, share.share)
+
+
+def check_base(share: Share, base: int | None) -> None:
+    """Returns if the share is at that generation, where one is named.
+
+    Raises:
+        StaleVersion: it is at another.
+    """
+    if base is not None and share.generation != base:
+        raise StaleVersion(f"share {share.share} is at generation {share.generation}")
 
 
 async def outdated(session: Session, keyring: Keyring, item_id: str | None = None) -> list[Share | Broken]:
@@ -369,7 +374,7 @@ async def remove(session: Session, id: str) -> str:
     if result is None:
         return row.share
     if result.status == "accepted":
-        session.memory.ended(lines.SHARE, row.share, result.position)
+        session.memory.ended(SHARE, row.share, result.position)
     else:  # somebody was faster, says the backend
         await lines.check_ended(session, row)
     return row.share

@@ -24,6 +24,7 @@ from privity.messages.views import (
     AskEvidence,
     AskFiles,
     AskGroups,
+    AskInstructions,
     AskInvitations,
     AskItems,
     AskKeyring,
@@ -58,7 +59,9 @@ ALL: Final = "{}"
 """The question that asks for every row of a view."""
 ONE: Final = frozenset({"id", "piece_name"})
 """Fields that ask for one thing."""
-NEVER: Final = frozenset(each.view for each in (AskCheckpoint, AskKeyring, AskKeys, AskLine, AskResult))
+NEVER: Final = frozenset(
+    each.view for each in (AskCheckpoint, AskInstructions, AskKeyring, AskKeys, AskLine, AskResult)
+)
 """Views whose answers are of no use later, or are released for a fresh question alone."""
 
 

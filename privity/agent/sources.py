@@ -7,14 +7,21 @@ from privity.agent import (
     connections,
     delegations,
     feed,
+    garbage,
+    grants,
     groups,
+    instructions,
     intents,
     items,
+    key_audits,
     pieces,
     profiles,
+    registrations,
     resharing,
+    rotation,
     rules,
     shares,
+    sharing_keys,
 )
 from privity.agent.keyring import Keyring
 from privity.agent.session import Rows, Session
@@ -94,6 +101,7 @@ SHARES = ("share-created", "share-revised", "share-removed")
 SOURCES: dict[str, Look] = {
     "connections": Look(confirmations, ("connection-", "invitation-")),
     "claims": Look(claims, (*SHARES, "terms-", "connection-")),
+    "instructions": Look(instructions.work, ("instruction-", "delegation-")),
     "revisions": Look(revisions, ("item-", *SHARES, "connection-")),
     "resharing": Look(resharing.work, (*SHARES, "terms-", "identity-", "connection-")),
     "intents": Look(intents.work, ("connection-", "item-")),
@@ -101,6 +109,12 @@ SOURCES: dict[str, Look] = {
     "rules": Look(rules.work, ("piece-", "request-", "rules-", "connection-")),
     "answers": Look(profiles.work, ("piece-", "request-")),
     "groups": Look(groups.work, ("group-",)),
+    "key-audits": Look(key_audits.work, ("audit-", "sharing-key-", "connection-")),
+    "grants": Look(grants.work, ("grant-", "audit-", "sharing-key-", "connection-")),
+    "holders": Look(rotation.work, ("connection-removed",)),
+    "registrations": Look(registrations.work, ("sharing-key-", "location-created")),
+    "garbage": Look(garbage.work, ("location-changed", "location-removed")),
+    "sharing-keys": Look(sharing_keys.work, ("sharing-key-", "public-part-")),
     "delegations": Look(delegations.work, ("delegation-", "item-added", "item-edited")),
 }
 """By name, in the order in which they are asked: what one does may give work to those behind it."""

@@ -1,6 +1,6 @@
 """Vaults: the keys under which delegates read a person's items too; none is taken but the one that the steps name."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -34,6 +34,7 @@ from privity.errors import (
     Withheld,
 )
 from privity.messages.delegations import ClaimDelegation
+from privity.messages.fields import SignedRecord
 from privity.messages.views import AskVaults, ItemRow, VaultRow
 
 PRINCIPAL = "principal"
@@ -49,6 +50,8 @@ class Vault:
     address: str
     """The principal's, as who granted it knows it."""
     keys: Mapping[int, bytes] = field(repr=False)
+    chain: Sequence[SignedRecord] = field(default=(), repr=False)
+    """The principal's identity chain as served; none of one's own vault."""
 
     @property
     def principal(self) -> str:
@@ -134,7 +137,7 @@ async def _opened(session: Session, keyring: Keyring, row: VaultRow, found: Rows
         check_key(key, walk.hashes[walk.generation], row.principal, walk.generation)
     else:
         key = await _claim(session, keyring, walk, mine, over)
-    return Vault(walk, mine, address, _all_keys(walk, key, row, found))
+    return Vault(walk, mine, address, _all_keys(walk, key, row, found), () if own_vault else row.chain)
 
 
 async def _check_giver(

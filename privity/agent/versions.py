@@ -53,7 +53,7 @@ async def keeping(
         generation=vault.walk.generation,
         by=session.account,
         delegation=delegation,
-        checkpoint=await _seen_checkpoint(session),
+        checkpoint=await seen_checkpoint(session),
         identity=keyring.identity.sign,
     )
     command = KeepItem(
@@ -157,7 +157,7 @@ def _author(walk: Walk, version: ItemVersion) -> str | None:
     return grant.delegate_address if grant else None
 
 
-async def _seen_checkpoint(session: Session) -> str:
+async def seen_checkpoint(session: Session) -> str:
     """The newest checkpoint that this device has checked; asked for where it has none."""
     mark = session.memory.checkpoint
     return bare(mark.note) if mark else await newest_checkpoint(session)

@@ -57,6 +57,8 @@ MADE: Final[Mapping[str, frozenset[str]]] = {
         "delegations.remove": f"delegation-removed {_ERASED}",
         "delegations.keep-item": f"item-kept {_ERASED}",
         "delegations.drop-item": f"item-dropped {_ERASED}",
+        "instructions.give": f"instruction-given {_ERASED}",
+        "instructions.answer": f"instruction-answered {_ERASED}",
         "pieces.set": f"piece-set piece-granted {_ERASED}",
         "pieces.regrant": f"piece-granted {_ERASED}",
         "pieces.store": "piece-stored",
@@ -72,6 +74,23 @@ MADE: Final[Mapping[str, frozenset[str]]] = {
         "shares.accept-terms": "terms-accepted",
         "shares.claim": f"share-claimed {_ERASED}",
         "shares.remove": f"share-removed {_ERASED}",
+        "suppliers.announce": "supplier-named supplier-announced",
+        "suppliers.replace": "supplier-replaced",
+        "locations.create": "location-created",
+        "locations.change": "location-changed",
+        "locations.remove": f"location-removed {_ERASED}",
+        "sharing-keys.create": "sharing-key-created",
+        "sharing-keys.grant": f"sharing-key-granted {_ERASED}",
+        "sharing-keys.rotate": f"sharing-key-rotated {_ERASED}",
+        "sharing-keys.claim": f"sharing-key-claimed {_ERASED}",
+        "sharing-keys.restore": f"sharing-key-claimed {_ERASED}",
+        "sharing-keys.note": f"sharing-key-noted {_ERASED}",
+        "sharing-keys.send-public": f"public-part-sent {_ERASED}",
+        "sharing-keys.erase": f"sharing-key-erased {_ERASED}",
+        "grants.begin": "grant-begun",
+        "grants.step": "grant-step-taken",
+        "audits.ask": f"audit-asked {_ERASED}",
+        "audits.answer": f"audit-answered {_ERASED}",
         "groups.stage": f"group-staged {_ERASED}",
         "groups.advance": f"group-advanced group-keyed {_ERASED}",
         "groups.claim": f"group-claimed {_ERASED}",
@@ -96,13 +115,18 @@ ACTOR: Final[Mapping[str, str]] = {
         "piece-set piece-granted piece-removed request-approved request-declined",
         "inviter": "connection-invited invitation-cancelled connection-confirmed",
         "by": "piece-released request-closed "
+        "sharing-key-created sharing-key-granted sharing-key-rotated sharing-key-claimed sharing-key-noted "
+        "location-created location-changed location-removed "
+        "public-part-sent sharing-key-erased grant-begun grant-step-taken audit-asked audit-answered "
         "invitation-accepted invitation-declined connection-noted connection-removed share-removed "
-        "delegation-granted delegation-claimed delegation-removed item-kept item-dropped "
+        "delegation-granted delegation-claimed delegation-removed item-kept item-dropped instruction-given "
         "group-staged group-advanced group-keyed group-withdrawn",
         "author": "group-posted group-line-extended",
+        "principal": "instruction-answered",
         "recipient": "share-claimed terms-accepted",
         "sender": "line-extended",
         "reader": "share-fetched piece-stored",
+        "supplier": "supplier-named supplier-announced supplier-replaced",
         "asker": "piece-requested",
     }.items()
     for name in names.split()

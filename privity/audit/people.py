@@ -10,6 +10,7 @@ from typing import Final
 from privity.audit.lines import Json
 from privity.crypto.identity import Identity, Signed, extend, verify_chain, walk
 from privity.crypto.kem import Suite
+from privity.crypto.supplying import supplier_device, supplier_id
 from privity.encoding import b64, unb64
 from privity.errors import ForgedRecord
 
@@ -88,10 +89,19 @@ class People:
             case "account-closed":
                 known = self.of(_account(event))
                 known.closed = True
+            case "supplier-announced":
+                return self._announced(str(event["supplier"]), unb64(str(event["public"])))
             case _:
                 return None
         self._keep(_account(event), known, changed=True)
         return _account(event)
+
+    def _announced(self, supplier: str, public: bytes) -> str:
+        """A supplier's id is the hash of its key, by which it signs all that it says."""
+        if supplier_id(public) != supplier:
+            raise ForgedRecord("the supplier's key is not the one of its id")
+        self._keep(supplier, Known(named={supplier_device(supplier): [b64(public)]}), changed=True)
+        return supplier
 
     def _registered(self, event: Json) -> Known:
         known, chain = self.of(_account(event)), event["chain"]

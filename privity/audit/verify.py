@@ -18,7 +18,8 @@ from privity.crypto.credentials import home_id
 from privity.crypto.log import MAX_SIZE, Checkpoint, bare, cosigned, entry, read_checkpoint
 from privity.crypto.merkle import Frontier, leaf_hash, verify_inclusion
 from privity.crypto.signing import verify as verify_signature
-from privity.encoding import sha256
+from privity.crypto.supplying import verify_replacement
+from privity.encoding import sha256, unb64
 from privity.errors import (
     ForgedRecord,
     ForkedLog,
@@ -243,6 +244,9 @@ class _History:
         if known is not None and line.stream != stream_of(known.kind, str(event.get(known.id_field))):
             raise ForgedRecord("the event stands in another stream than its own")
         try:
+            if name == "supplier-replaced":
+                order = unb64(str(event["order"]))
+                verify_replacement(self._header.log_key, str(event["lost"]), str(event["supplier"]), order)
             changed = self._people.fold(name, event)
         except (KeyError, TypeError):
             raise ForgedRecord("a field is missing") from None

@@ -9,6 +9,8 @@ from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from privity.agent.contents import Wish
+from privity.agent.expiry import read_expiry
 from privity.agent.files import write
 from privity.crypto.sharing import MAX_HOPS
 from privity.errors import Malformed, NotFound
@@ -57,6 +59,21 @@ class ShareConfig:
     reshare: Annotated[int, Field(ge=0, le=MAX_HOPS)] = 0
     keep: bool = False
     v: Literal[1] = 1
+
+    def wish(self) -> Wish:
+        """What is to be shared, and on which conditions.
+
+        Raises:
+            Malformed: `expires` is neither a day nor a time.
+        """
+        return Wish(
+            slots=self.slots,
+            files=self.files,
+            expires=read_expiry(self.expires) if self.expires is not None else None,
+            terms=self.terms,
+            reshare=self.reshare,
+            keep=self.keep,
+        )
 
 
 def read_config(path: Path, type_: type[T]) -> T:

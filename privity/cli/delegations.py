@@ -7,7 +7,7 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from privity.agent import delegated, delegations
+from privity.agent import delegated, delegations, instructions
 from privity.agent.connections import Broken
 from privity.agent.delegations import Delegation
 from privity.agent.files import Plain
@@ -61,8 +61,13 @@ def invite(
 
 @app.command("list")
 def list_(ctx: typer.Context) -> None:
-    """Your delegates, and those whose delegate you are."""
-    found = with_session(ctx, lambda session, keyring, _: delegations.all_of(session, keyring))
+    """Your delegates, and those whose delegate you are; what yours want done with your shares is done."""
+
+    async def work(session: Session, keyring: Keyring) -> list[Delegation]:
+        await instructions.fire(session, keyring)
+        return await delegations.all_of(session, keyring)
+
+    found = with_session(ctx, lambda session, keyring, _: work(session, keyring))
     context(ctx).show_all([_row(each) for each in found], COLUMNS, "No delegates, and nobody's delegate.")
     for each in found:
         if each.alarm is not None:
@@ -90,7 +95,7 @@ def list_items(ctx: typer.Context, principal: str) -> None:
         found = await delegated.all_of(session, keyring, vault)
         return [item_row(each, vault) for each in found], found
 
-    rows, found = _as(ctx, principal, work)
+    rows, found = as_delegate(ctx, principal, work)
     context(ctx).show_all(rows, ("item", "label", "own", "owner", "version", "by"), f"No items of {principal}.")
     raise_broken(found)
 
@@ -102,7 +107,7 @@ def show_item(ctx: typer.Context, principal: str, item: str) -> None:
         found = await delegated.item_of(session, keyring, vault, item)
         return {**item_row(found, vault), "slots": found.content.slots, **file_rows(found.content.files)}
 
-    context(ctx).show(_as(ctx, principal, work))
+    context(ctx).show(as_delegate(ctx, principal, work))
 
 
 def read_file(ctx: typer.Context, principal: str, item: str, name: str) -> Plain:
@@ -112,7 +117,7 @@ def read_file(ctx: typer.Context, principal: str, item: str, name: str) -> Plain
         found = await delegated.item_of(session, keyring, vault, item)
         return await delegated.read_file(session, keyring, vault, found, name)
 
-    return _as(ctx, principal, work)
+    return as_delegate(ctx, principal, work)
 
 
 def add_item(ctx: typer.Context, principal: str, label: str, slots: dict[str, str]) -> None:
@@ -122,7 +127,7 @@ def add_item(ctx: typer.Context, principal: str, label: str, slots: dict[str, st
         kept = await delegated.add_item(session, keyring, vault, label, slots)
         return {"item": kept.item, "version": kept.version}
 
-    context(ctx).show(_as(ctx, principal, work))
+    context(ctx).show(as_delegate(ctx, principal, work))
 
 
 def edit_item(ctx: typer.Context, principal: str, item: str, slots: dict[str, str]) -> None:
@@ -132,7 +137,7 @@ def edit_item(ctx: typer.Context, principal: str, item: str, slots: dict[str, st
         kept = await delegated.edit_item(session, keyring, vault, item, slots)
         return {"item": kept.item, "version": kept.version}
 
-    context(ctx).show(_as(ctx, principal, work))
+    context(ctx).show(as_delegate(ctx, principal, work))
 
 
 def remove_item(ctx: typer.Context, principal: str, item: str) -> None:
@@ -141,7 +146,7 @@ def remove_item(ctx: typer.Context, principal: str, item: str) -> None:
     async def work(session: Session, keyring: Keyring, vault: Vault) -> Row:
         return item_row(await delegated.remove_item(session, keyring, vault, item), vault)
 
-    context(ctx).show(_as(ctx, principal, work))
+    context(ctx).show(as_delegate(ctx, principal, work))
 
 
 def item_row(item: Item | Broken, vault: Vault) -> Row:
@@ -164,7 +169,9 @@ def broken_item(item: Broken, *, own: bool, owner: str) -> Row:
     return {"item": item.id, "label": label, "own": own, "owner": owner, "version": None}
 
 
-def _as(ctx: typer.Context, principal: str, work: Callable[[Session, Keyring, Vault], Awaitable[T]]) -> T:
+def as_delegate(ctx: typer.Context, principal: str, work: Callable[[Session, Keyring, Vault], Awaitable[T]]) -> T:
+    """Do something in the name of the person at that address."""
+
     async def run(session: Session, keyring: Keyring) -> T:
         return await work(session, keyring, await delegations.as_principal(session, keyring, principal))
 

@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 
 from privity.cli.context import Context
+from privity.cli.folders import FILMED, LATER, SUPPLIERS, Folders
 from privity.cli.promises import PHONE, TERMS, Promises
 from privity.cli.stage import Stage, yes
 from privity.testing.home import RunningHome
@@ -28,7 +29,7 @@ def tell(here: Context, *, keep: bool) -> bool:
     folder = Path(tempfile.mkdtemp(prefix="privity-demo-"))
     stage = Stage(Console(stderr=True) if here.json else here.console)
     try:
-        with RunningHome(folder / "home") as home:
+        with RunningHome(folder / "home", suppliers=SUPPLIERS) as home:
             Story(stage, folder, home).run()
     finally:
         if not keep:
@@ -46,6 +47,7 @@ class Story:
             Person(f"{name}@localhost", folder / name, home.url, passphrase) for name, passphrase in PASSPHRASES.items()
         )
         self._promises = Promises(stage, self.alice, self.bob, self.eve)
+        self._folders = Folders(stage, home, folder, self.alice, self.bob)
 
     def run(self) -> None:
         """All of it, in order."""
@@ -58,6 +60,7 @@ class Story:
         self._stranger(share)
         self._end(share)
         self._promises.run()
+        self._folders.run()
         self._replay()
 
     def _accounts(self) -> None:
@@ -182,6 +185,8 @@ class Story:
             "Bob's passphrase": PASSPHRASES["bob"],
             "the phone number": PHONE,
             "the terms": TERMS,
+            "the film": FILMED,
+            "the plans": LATER,
         }
 
     def _files_with(self, text: str) -> Iterator[Path]:

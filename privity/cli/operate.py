@@ -2,14 +2,21 @@
 
 import asyncio
 import importlib
+import json
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from privity.cli.context import context
+from privity.cli.context import Context, context
 from privity.errors import IntegrityAlarm, ServerNotInstalled
 
 dead = typer.Typer(help="Messages that could not be processed, with the reason.", no_args_is_help=True)
@@ -60,11 +67,17 @@ def up(
     tls_cert: CertOption = None,
     tls_key: KeyOption = None,
     tls_ca: CaOption = None,
+    suppliers: Annotated[
+        int,
+        typer.Option(
+            envvar="PRIVITY_SUPPLIERS", show_envvar=True, min=0, max=16, help="How many suppliers of files it has."
+        ),
+    ] = 5,
 ) -> None:
     """Run a whole backend on one folder, in the foreground, until Ctrl-C."""
     app = backend()
     ca = str(tls_ca.absolute()) if tls_ca else None
-    asyncio.run(app.up(data, port, _server_tls(app, tls_cert, tls_key), ca))
+    asyncio.run(app.up(data, port, _server_tls(app, tls_cert, tls_key), ca, suppliers=suppliers))
 
 
 def nats_config(
@@ -97,19 +110,84 @@ def status(ctx: typer.Context, data: DataOption = None) -> None:
 def replay(
     ctx: typer.Context,
     data: DataOption = None,
+    view: Annotated[
+        str | None, typer.Option("--view", metavar="VIEW", help="One view alone, by its name in `status`.")
+    ] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Fold all events anew and compare every row.")] = False,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="POSITION|TIME", help="Show what the views were then.")
+    ] = None,
+    rows: Annotated[
+        str | None, typer.Option("--rows", metavar="VIEW", help="With --until: the rows of a view, as JSON.")
+    ] = None,
 ) -> None:
-    """Fold the views of a stopped home anew from event 1; with --verify, compare those of any home."""
-    app = backend()
-    if not verify:
-        if data is None:
-            raise typer.BadParameter("needs --data DIR of a stopped home, or --verify")
-        context(ctx).show({"position": app.rebuild_views(data), "ok": True})
-        return
-    position, differences = app.verify_views(_settings(app, data))
-    if differences:
-        raise IntegrityAlarm(f"The views at position {position} differ from a rebuild, first in {differences[0]}")
-    context(ctx).show({"position": position, "ok": True})
+    """Fold the views anew from event 1, beside those that stand, and swap them in: the backend may run.
+
+    With --verify nothing is changed: every row is compared. With --until neither: the past is folded apart, and shown.
+    """
+    if [verify, until is not None, view is not None].count(True) > 1:
+        raise typer.BadParameter("--verify, --until and --view are different things: give one")
+    if rows is not None and until is None:
+        raise typer.BadParameter("--rows goes with --until")
+    app, here = backend(), context(ctx)
+    settings = _settings(app, data)
+    with _progress() as told:
+        if until is not None:
+            _show_past(here, app.past(settings, _when(until), told), rows)
+        elif verify:
+            position, differences = app.verify_views(settings, told)
+            if differences:
+                first = differences[0]
+                raise IntegrityAlarm(f"The views at position {position} differ from a rebuild, first in {first}")
+            here.show({"position": position, "ok": True})
+        else:
+            here.show({"position": app.rebuild_views(settings, told, view, home=data), "ok": True})
+
+
+def _show_past(here: Context, past: AbstractContextManager[Any], view: str | None) -> None:
+    with past as was:
+        if view is None:
+            here.show({"position": was.position, "at": was.at and was.at.isoformat(), "rows": was.counts()})
+            return
+        lines = (json.dumps(row, default=str) for row in was.rows(view))
+        first = next(lines, None)
+        if not here.json:
+            print(*([] if first is None else [first]), *lines, sep="\n", end="" if first is None else "\n")
+            return
+        print("[", end="" if first is None else first)
+        for line in lines:
+            print(",", line, sep="\n", end="")
+        print("]")
+
+
+def _when(until: str) -> int | datetime:
+    if until.isdigit():
+        return int(until)
+    try:
+        at = datetime.fromisoformat(until)
+    except ValueError:
+        raise typer.BadParameter("--until is a position, or a time as 2026-01-31T12:00:00+00:00") from None
+    return at if at.tzinfo is not None else at.replace(tzinfo=UTC)
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int, int], None]]:
+    """Tells a person how far it is; a script's stderr stays empty."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("events"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:,.0f}/s"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task, start = bar.add_task("events", total=None, rate=0), time.monotonic()
+
+        def told(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of, rate=done / max(time.monotonic() - start, 0.001))
+
+        yield told
 
 
 @dead.command("list")

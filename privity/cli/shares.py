@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from privity.agent import ended, items, resharing, shares
+from privity.agent import ended, instructions, items, resharing, shares
 from privity.agent.connections import Broken
 from privity.agent.contents import chosen
 from privity.agent.expiry import read_expiry
@@ -17,9 +17,13 @@ from privity.agent.profile import Profile
 from privity.agent.reading import Share
 from privity.agent.session import Session
 from privity.agent.shares import Direction
+from privity.agent.wanted import Condition
+from privity.cli import delegated_shares
 from privity.cli.configs import ShareConfig, read_config, to_json, write_config
 from privity.cli.connections import raise_broken
 from privity.cli.context import QUEUED, Row, context, queued, with_session
+from privity.cli.delegated_shares import WaitOption
+from privity.cli.delegations import AsOption
 from privity.cli.files import OutOption, SmallOption, file_rows, save
 from privity.crypto.sharing import Conditions, new_terms
 from privity.errors import NotFound, TermsNotAccepted
@@ -62,11 +66,16 @@ def create(
         Path | None, typer.Option("--config", metavar="FILE", help="All of this from what `share config` wrote.")
     ] = None,
     unverified: Consent = False,
+    principal: AsOption = None,
+    wait: WaitOption = 0,
 ) -> None:
     """Share an item, or some of its values and files: sealed anew, for this one person."""
     options = (item, address, slots, files, expires, terms, reshare, hops, keep)
     wanted = _wanted(*options) if config is None else _written(config, options)
-    until = read_expiry(wanted.expires) if wanted.expires is not None else None
+    if principal:
+        _no_consent(unverified)
+        return delegated_shares.create_share(ctx, principal, wanted, wait)
+    wish = wanted.wish()
     made = with_session(
         ctx,
         lambda session, keyring, _: resharing.create(
@@ -74,13 +83,8 @@ def create(
             keyring,
             wanted.item,
             wanted.address,
-            slots=wanted.slots,
-            files=wanted.files,
-            expires=until,
-            terms=wanted.terms,
-            reshare=wanted.reshare,
-            keep=wanted.keep,
             unverified=unverified,
+            **wish,
         ),
     )
     context(ctx).show({"share": made.share, "connection": made.connection, **_row(made)})
@@ -129,10 +133,15 @@ def list_(
     with_ended: Annotated[
         bool, typer.Option("--ended", help="Those too that you gave once: what could the other have read?")
     ] = False,
+    principal: AsOption = None,
 ) -> None:
     """All that is shared with you and by you, and with whom. `read_version` is what the other could have read of it."""
+    if principal:
+        if incoming or with_ended:
+            raise typer.BadParameter("a delegate sees what the other gives now", param_hint="--as ADDRESS")
+        return delegated_shares.list_shares(ctx, principal)
     direction: Direction = "all" if incoming == outgoing else "incoming" if incoming else "outgoing"
-    found = with_session(ctx, lambda session, keyring, _: shares.all_of(session, keyring, direction))
+    found = with_session(ctx, lambda session, keyring, _: _all_of(session, keyring, direction))
     rows = [_broken_row(each) if isinstance(each, Broken) else _row(each) for each in found]
     if with_ended and direction != "incoming":
         gone = with_session(ctx, lambda session, keyring, _: ended.all_given(session, keyring))
@@ -145,8 +154,10 @@ def list_(
 
 
 @app.command()
-def show(ctx: typer.Context, share: ShareArgument) -> None:
+def show(ctx: typer.Context, share: ShareArgument, principal: AsOption = None) -> None:
     """A share, opened on this device."""
+    if principal:
+        return delegated_shares.show_share(ctx, principal, share)
     found = with_session(ctx, lambda session, keyring, _: shares.show(session, keyring, share))
     terms = found.opened.terms
     context(ctx).show(
@@ -188,11 +199,13 @@ def update(
         bool | None, typer.Option("--keep/--no-keep", help="Whether the other may keep a copy after the share's end.")
     ] = None,
     unverified: Consent = False,
+    principal: AsOption = None,
+    wait: WaitOption = 0,
 ) -> None:
     """Give the other the item as it is now; and on other conditions, if you name any."""
-    other = {"reshare": hops, "keep": keep, "terms": new_terms(terms) if terms else None}
+    other: dict[Condition, object] = {"reshare": hops, "keep": keep, "terms": new_terms(terms) if terms else None}
     changes = {name: value for name, value in other.items() if value is not None or (name == "terms" and terms == "")}
-    _revised(ctx, share, changes, unverified)
+    _revised(ctx, share, changes, unverified, principal, wait)
 
 
 @app.command()
@@ -201,9 +214,11 @@ def expire(
     share: ShareArgument,
     when: Annotated[str, typer.Argument(metavar="WHEN", help=f"{WHEN}; or never.")],
     unverified: Consent = False,
+    principal: AsOption = None,
+    wait: WaitOption = 0,
 ) -> None:
     """Have reading end at another time."""
-    _revised(ctx, share, {"expires": read_expiry(when)}, unverified)
+    _revised(ctx, share, {"expires": read_expiry(when)}, unverified, principal, wait)
 
 
 @app.command()
@@ -230,8 +245,10 @@ def file(
 
 
 @app.command()
-def rm(ctx: typer.Context, share: ShareArgument) -> None:
+def rm(ctx: typer.Context, share: ShareArgument, principal: AsOption = None, wait: WaitOption = 0) -> None:
     """End a share, for both of you. What was read cannot be unread."""
+    if principal:
+        return delegated_shares.remove_share(ctx, principal, share, wait)
 
     async def work(session: Session, keyring: Keyring, _: Profile) -> Row:
         return {"share": await shares.remove(session, share), "status": "removed", **queued(session)}
@@ -273,7 +290,30 @@ def _written(config: Path, options: Iterable[object]) -> ShareConfig:
     return read_config(config, ShareConfig)
 
 
-def _revised(ctx: typer.Context, share: str, changes: Mapping[str, object], unverified: bool) -> None:
+def _no_consent(unverified: bool) -> None:
+    if unverified:
+        raise typer.BadParameter("that consent is for the one whose shares they are", param_hint="--unverified")
+
+
+async def _all_of(session: Session, keyring: Keyring, direction: Direction) -> list[Share | Broken]:
+    """What is shared; what delegates want done with it is done before."""
+    if direction != "incoming":
+        await instructions.fire(session, keyring)
+    return await shares.all_of(session, keyring, direction)
+
+
+def _revised(
+    ctx: typer.Context,
+    share: str,
+    changes: Mapping[Condition, object],
+    unverified: bool,
+    principal: str | None,
+    wait: int,
+) -> None:
+    if principal:
+        _no_consent(unverified)
+        return delegated_shares.update_share(ctx, principal, share, changes, wait)
+
     def change(before: Conditions) -> Conditions:
         return replace(before, **changes)  # type: ignore[arg-type]  # each is named after its field
 

@@ -7,7 +7,6 @@ from typing import Final
 
 from privity.crypto import labels
 from privity.crypto.signing import SigningKey, verify
-from privity.encoding import lp
 from privity.errors import BadLogin, BadSignature, ForgedRecord, Malformed, TooLarge
 
 MAGIC: Final = b"PVC1"
@@ -78,7 +77,8 @@ def verify_closing(public: bytes, signature: bytes, home: str, account: str, hea
 
 def frame(*parts: bytes) -> bytes:
     """b"PVC1" and each part behind its length in four bytes."""
-    return MAGIC + lp(*parts)
+    pieces = [piece for part in parts for piece in (len(part).to_bytes(LENGTH_BYTES, "big"), part)]
+    return b"".join([MAGIC, *pieces])  # a part may be large: it is copied once
 
 
 def unframe(data: bytes, max_parts: int, max_bytes: int) -> list[bytes]:

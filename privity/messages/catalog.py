@@ -12,13 +12,18 @@ from privity.messages import (
     delegations,
     erasing,
     files,
+    grants,
     groups,
+    instructions,
     invitations,
     items,
     keys,
+    locations,
     pieces,
     reads,
     shares,
+    sharing_keys,
+    suppliers,
 )
 from privity.messages.base import Command, Event
 from privity.messages.fields import Address, SealedMark
@@ -37,8 +42,13 @@ CONTEXTS = (
     pieces,
     files,
     delegations,
+    instructions,
+    sharing_keys,
+    grants,
     erasing,
     reads,
+    locations,
+    suppliers,
 )
 
 COMMANDS: dict[str, type[Command]] = {

@@ -25,7 +25,10 @@ from privity.messages.fields import (
     SuiteName,
     Version,
 )
+from privity.messages.grants import AuditKind, Outcome, Step, Verdict
 from privity.messages.groups import GroupId, GroupRole, Index, Proof
+from privity.messages.locations import MAX_SUPPLIERS, LocationId, StoredObject
+from privity.messages.suppliers import SupplierId, SupplierName
 
 PAGE = 100
 MAX_PAGE = 200
@@ -129,10 +132,23 @@ class AskDelegations(Ask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskInstructions(Ask):
+    """What one's delegates want done with one's shares; with `principal` what one wants done as that one's delegate.
+
+    With `open` those alone that wait. Of those that are answered the newest are there, by delegation.
+    """
+
+    view: ClassVar[str] = "instructions"
+    principal: AccountId | None = None
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AskShares(Ask):
     """Shares to me and from me; an unclaimed wrapped DEK is released only for a fresh nonce.
 
-    With `bare` no sealed object goes along: nothing is released, and nothing recorded as read.
+    With `bare` no sealed object goes along: nothing is released, and nothing recorded as read. With `principal` those
+    from one whose delegate one is, which are always bare.
     """
 
     view: ClassVar[str] = "shares"
@@ -141,6 +157,7 @@ class AskShares(Ask):
     direction: Literal["incoming", "outgoing", "all"] = "all"
     connection: ConnectionId | None = None
     bare: bool = False
+    principal: AccountId | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -162,6 +179,30 @@ class AskSpaces(Ask):
 
     view: ClassVar[str] = "spaces"
     id: Prefix = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskSharingKeys(Ask):
+    """The sharing keys that one made, holds or knows; an unclaimed private part is released only for a fresh nonce."""
+
+    view: ClassVar[str] = "sharing-keys"
+    id: Prefix = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskKeyRecords(Ask):
+    """The line of records of a sharing key that one made or holds, from the first on."""
+
+    view: ClassVar[str] = "key-records"
+    key: AccountId
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskKeyHolders(Ask):
+    """Who holds a sharing key of one's own, over which connection."""
+
+    view: ClassVar[str] = "key-holders"
+    key: AccountId
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -288,6 +329,68 @@ class AskGroupLine(Ask):
     bare: bool = False
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskLocations(Ask):
+    """The locations whose key one made or holds."""
+
+    view: ClassVar[str] = "locations"
+    id: Prefix = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskLocationLine(Ask):
+    """All that was written to a location that one reads, by number; with `bare` without what it says.
+
+    The cursor is a number.
+    """
+
+    view: ClassVar[str] = "location-line"
+    location: LocationId
+    bare: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskLocationPeople(Ask):
+    """Who reads a location that one reads too, or wrote to it, or one of them; with identity chains.
+
+    The cursor counts people.
+    """
+
+    view: ClassVar[str] = "location-people"
+    location: LocationId
+    account: AccountId | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskGrants(Ask):
+    """The grants of one's own sharing keys, with how each step went; with `open` those that are not done."""
+
+    view: ClassVar[str] = "grants"
+    id: Prefix = ""
+    key: AccountId | None = None
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskKeyAudits(Ask):
+    """Audits of keys, that others ask of me or I ask of others; with `open` those that wait for an answer.
+
+    A challenge goes to who is asked, an answer to who asked.
+    """
+
+    view: ClassVar[str] = "key-audits"
+    id: Prefix = ""
+    direction: Literal["incoming", "outgoing", "all"] = "all"
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskSuppliers(Ask):
+    """The suppliers of the home: everybody may know them."""
+
+    view: ClassVar[str] = "suppliers"
+
+
 ASKS: dict[str, type[Ask]] = {
     ask.view: ask
     for ask in (
@@ -300,6 +403,7 @@ ASKS: dict[str, type[Ask]] = {
         AskItems,
         AskVaults,
         AskDelegations,
+        AskInstructions,
         AskShares,
         AskFiles,
         AskSpaces,
@@ -316,6 +420,15 @@ ASKS: dict[str, type[Ask]] = {
         AskReaders,
         AskRequests,
         AskRules,
+        AskSharingKeys,
+        AskKeyRecords,
+        AskKeyHolders,
+        AskGrants,
+        AskKeyAudits,
+        AskLocations,
+        AskLocationLine,
+        AskLocationPeople,
+        AskSuppliers,
     )
 }
 
@@ -438,8 +551,29 @@ class DelegationRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InstructionRow:
+    """What a delegate wants done, as signed, and where it came; `content` is there until it is answered.
+
+    `answered` is the position of the answer: `code` is the error's where it was refused, `share` what it is about.
+    """
+
+    principal: AccountId
+    delegation: Id
+    n: Version
+    record: Bytes
+    signature: Bytes
+    content: Digest | None
+    position: Position
+    answered: Position | None
+    code: str | None
+    share: Id | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ShareRow:
     """A share, sealed. `wrap` is one's own: the owner's, the claimed one, or the one sealed to the connection key.
+
+    A delegate of the owner's has none.
 
     The recipient gets neither content nor wrap before the terms are accepted, or after the share has expired; the
     sealed terms are there for the recipient alone.
@@ -697,3 +831,153 @@ class GroupLineRow:
     content: Digest | None
     wrap: Digest | None
     position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocationRow:
+    """A location as those who read it see it: its suppliers in the order of the slots, how many parts are enough.
+
+    `by` made it, `n` is the number of its newest change, 0 while there is none, `position` of the event that made it.
+    """
+
+    location: LocationId
+    by: AccountId
+    needed: Annotated[int, Field(ge=1, le=MAX_SUPPLIERS)]
+    suppliers: Annotated[tuple[AccountId, ...], Field(min_length=1, max_length=MAX_SUPPLIERS)]
+    n: Annotated[int, Field(ge=0)]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocationLineRow:
+    """One change of a location as its writer signed it: its body sealed to the key, its objects in the open."""
+
+    location: LocationId
+    n: Version
+    by: AccountId
+    generation: Version
+    manifest: Bytes
+    signature: Bytes
+    body: Digest
+    objects: tuple[StoredObject, ...]
+    released: tuple[Id, ...]
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LocationPersonRow:
+    """Somebody who reads a location, or wrote to it, and their identity chain."""
+
+    location: LocationId
+    account: AccountId
+    address: Address
+    chain: tuple[SignedRecord, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SupplierRow:
+    """A supplier: `quota` is the bytes that it takes, 0 for no bound. One that was lost names who took its place.
+
+    `order` is the signature of the home's log key that says so.
+    """
+
+    supplier: SupplierId
+    called: SupplierName
+    public: Key32
+    quota: Annotated[int, Field(ge=0, le=2**62)]
+    replaced_by: SupplierId | None
+    order: Signature | None
+
+
+@dataclass(frozen=True, slots=True)
+class GrantStepRow:
+    """How a step of a grant went, as the one who grants said."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = STRICT
+    step: Step
+    outcome: Outcome
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GrantRow:
+    """A grant of one's own key, begun by the event at `position`; `steps` are those that were taken, in their order."""
+
+    grant: Id
+    key: AccountId
+    to: AccountId
+    to_address: Address
+    connection: ConnectionId
+    position: Position
+    steps: Annotated[tuple[GrantStepRow, ...], Field(max_length=5)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyAuditRow:
+    """An audit as its asker signed it; once answered with the answer as its other end signed it (`answered`)."""
+
+    audit: Id
+    asker: AccountId
+    of: AccountId
+    key: AccountId | None
+    connection: ConnectionId
+    audited: AuditKind
+    generation: Version
+    nonce: Digest
+    challenge: Digest | None
+    signature: Signature
+    at: Instant
+    verdict: Verdict | None
+    held: Digest | None
+    answer: Digest | None
+    answered: Signature | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SharingKeyRow:
+    """A sharing key as one has it: `kind` says whether one made it, holds it, or knows its public part alone.
+
+    `record` is the newest of its line; of a public part of which one has no note yet, the one that it was given with.
+    `chain` is its creator's.
+    `wrap` is the private part, under one's own KEK once `claimed`, else sealed to one's side of `connection`; of a
+    public part it is the alias, sealed likewise by `given_by`. `note` is one's own.
+    """
+
+    key: AccountId
+    creator: AccountId
+    creator_address: Address
+    chain: tuple[SignedRecord, ...]
+    kind: Literal["own", "received", "public"]
+    record: Bytes
+    signature: Bytes
+    given_by: AccountId
+    connection: ConnectionId | None
+    claimed: bool
+    wrap: Digest | None
+    note: Digest | None
+    position: Position
+    """Of the event that brought the record."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyRecordRow:
+    """A record of a sharing key as its creator signed it; one that begins a generation has the link to that before."""
+
+    key: AccountId
+    n: Version
+    record: Bytes
+    signature: Bytes
+    link: Digest | None
+    position: Position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyHolderRow:
+    """Somebody who holds a sharing key: over which connection, of which generation, and whether it was claimed."""
+
+    key: AccountId
+    account: AccountId
+    address: Address
+    connection: ConnectionId
+    generation: Version
+    claimed: bool

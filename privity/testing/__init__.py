@@ -1,1 +1,1 @@
-"""The testing kit: a real embedded home as a process, and people with profiles of their own."""
+"""The testing kit: a real embedded home as a process, people with profiles, given-when-then, and histories."""

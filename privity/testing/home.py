@@ -19,11 +19,11 @@ PRIVITY = (sys.executable, "-m", "privity.cli.main")
 class RunningHome:
     """One backend on one folder. Use as a context manager; the port is free and stays the same over restarts."""
 
-    def __init__(self, data: Path, program: Sequence[str] = PRIVITY, **environment: str) -> None:
-        """`program` is what is run with `up …` behind it."""
+    def __init__(self, data: Path, program: Sequence[str] = PRIVITY, *, suppliers: int = 0, **environment: str) -> None:
+        """`program` is what is run with `up …` behind it, `suppliers` how many it has of its own."""
         self.data = data
         self._program = program
-        self._environment = environment
+        self._environment = {"PRIVITY_SUPPLIERS": str(suppliers), **environment}
         self._process: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:

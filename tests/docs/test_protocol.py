@@ -12,6 +12,7 @@ from privity.crypto.command import frame, verify_command
 from privity.crypto.connection import safety_number
 from privity.crypto.credentials import decode_secret, home_id
 from privity.crypto.feed import feed_link
+from privity.crypto.instructions import MAX_CONTENT
 from privity.crypto.log import MAX_BARE, MAX_NOTE, cosigned, entry, make_checkpoint, read_checkpoint
 from privity.crypto.merkle import Frontier, leaf_hash, verify_consistency, verify_inclusion
 from privity.crypto.sharing import line_id
@@ -20,6 +21,8 @@ from privity.encoding import b64, digest, lp, unb64
 from privity.messages import views
 from privity.messages.catalog import COMMANDS, EVENTS, sealed_fields
 from privity.messages.envelope import MAX_MESSAGE, MAX_PAYLOAD, MAX_SEALED
+from privity.messages.instructions import MAX_DAYS, MAX_OPEN
+from projections.instructions import KEPT
 from projections.nonces import LIFETIME
 from projections.queries import AT_LEAST_TIMEOUT, MAX_QUERY
 from tests.docs.pages import ROOT
@@ -36,6 +39,7 @@ ROWS = {
     "items": views.ItemRow,
     "vaults": views.VaultRow,
     "delegations": views.DelegationRow,
+    "instructions": views.InstructionRow,
     "shares": views.ShareRow,
     "files": views.FileRow,
     "spaces": views.SpaceRow,
@@ -44,10 +48,18 @@ ROWS = {
     "group-epochs": views.GroupEpochRow,
     "group-members": views.GroupMemberRow,
     "group-line": views.GroupLineRow,
+    "locations": views.LocationRow,
+    "location-line": views.LocationLineRow,
+    "location-people": views.LocationPersonRow,
     "pieces": views.PieceRow,
     "readers": views.ReaderRow,
     "requests": views.RequestRow,
     "rules": views.RulesRow,
+    "sharing-keys": views.SharingKeyRow,
+    "key-records": views.KeyRecordRow,
+    "key-holders": views.KeyHolderRow,
+    "key-audits": views.KeyAuditRow,
+    "suppliers": views.SupplierRow,
     "checkpoint": views.CheckpointRow,
     "evidence": views.EvidenceRow,
 }
@@ -113,6 +125,10 @@ def test_m34_the_page_states_the_bounds_of_delegates() -> None:
     assert f"At most {MAX_DELEGATES} delegates at once;" in TEXT
     bounds = f"once there are {MAX_STEPS:,} grants and removals, by an owner once there are {MAX_OWNERS_STEPS}"
     assert bounds in TEXT
+    assert f"(at most {MAX_DAYS} days from now)" in TEXT
+    assert f"At most {MAX_OPEN} of a delegation wait at once" in TEXT
+    assert f"at most {MAX_CONTENT // 1024} KiB, with the label `privity/v1/instruction/content`" in TEXT
+    assert f"the newest {KEPT} of a delegation" in TEXT
 
 
 def test_the_example_command_is_signed_named_and_framed_as_it_says() -> None:

@@ -3,7 +3,25 @@
 from dataclasses import replace
 from typing import Any
 
-from domain import account, connection, delegation, file, invitation, item, key, piece, read, request, share
+from domain import (
+    account,
+    connection,
+    delegation,
+    file,
+    grant,
+    instruction,
+    invitation,
+    item,
+    key,
+    key_audit,
+    location,
+    piece,
+    read,
+    request,
+    share,
+    sharing_key,
+    supplier,
+)
 from domain.aggregates import EVOLVE, KINDS
 from domain.facts import Actor
 from domain.invitation import Acceptance
@@ -27,7 +45,9 @@ from privity.messages.delegations import (
     RemoveDelegation,
 )
 from privity.messages.files import AttachFile, DetachFile
+from privity.messages.grants import AnswerAudit, AskAudit, BeginGrant, TakeGrantStep
 from privity.messages.groups import AdvanceGroup, ClaimGroup, LeaveGroup, PostToGroup, StageGroup, WithdrawPost
+from privity.messages.instructions import AnswerInstruction, GiveInstruction
 from privity.messages.invitations import (
     AcceptInvitation,
     CancelInvitation,
@@ -36,6 +56,7 @@ from privity.messages.invitations import (
 )
 from privity.messages.items import AddItem, EditItem, RemoveItem
 from privity.messages.keys import PublishPublicKey, RemoveKeypair, StoreKeypair
+from privity.messages.locations import ChangeLocation, CreateLocation, RemoveLocation
 from privity.messages.pieces import (
     ApproveRequest,
     DeclineRequest,
@@ -50,9 +71,20 @@ from privity.messages.pieces import (
 )
 from privity.messages.reads import RecordKeyringFetched, RecordKeyringRefused, RecordShareFetched
 from privity.messages.shares import AcceptTerms, ClaimShare, CreateShare, RemoveShare, ReviseShare
+from privity.messages.sharing_keys import (
+    ClaimSharingKey,
+    CreateSharingKey,
+    EraseSharingKey,
+    GrantSharingKey,
+    NoteSharingKey,
+    RestoreSharingKey,
+    RotateSharingKey,
+    SendPublicPart,
+)
+from privity.messages.suppliers import AnnounceSupplier, ReplaceSupplier
 from privity.testing.given import Deciders, Load
 from tests.domain.grouping import decide_group
-from tests.examples import ANN, BOB, line_of, long_id, sealed, short_id
+from tests.examples import ANN, BOB, SUPPLIERS, line_of, long_id, sealed, short_id
 
 
 def pair_of(one: str, other: str) -> str:
@@ -87,6 +119,8 @@ def decide(command: Command, load: Load, by: Actor, **facts: Any) -> list[Event]
             return file.decide(command, load(file.State, id), by, **whose, over=over)
         case GrantDelegation() | ClaimDelegation() | RemoveDelegation() | KeepItem() | DropItem():
             return _delegation(command, load, by, **facts)
+        case GiveInstruction() | AnswerInstruction():
+            return _instruction(command, load, by)
         case InviteConnection() | CancelInvitation() | DeclineInvitation() | AcceptInvitation():
             return _invitation(command, load, by, **facts)
         case ConfirmConnection(connection=id) | NoteConnection(connection=id) | RemoveConnection(connection=id):
@@ -99,8 +133,30 @@ def decide(command: Command, load: Load, by: Actor, **facts: Any) -> list[Event]
             return _piece(command, load, by)
         case RequestPiece() | ApproveRequest() | DeclineRequest() | WithdrawRequest() | SetRules():
             return _request(command, load, by)
+        case BeginGrant() | TakeGrantStep() | AskAudit() | AnswerAudit():
+            return _grant(command, load, by, **facts)
         case StageGroup() | AdvanceGroup() | ClaimGroup() | LeaveGroup() | PostToGroup() | WithdrawPost():
             return decide_group(command, load, by, **facts)
+        case CreateSharingKey() | GrantSharingKey() | RotateSharingKey():
+            return _sharing_key(command, load, by, **facts)
+        case ClaimSharingKey(key=id) | RestoreSharingKey(key=id):
+            return sharing_key.decide_claim(command, load(sharing_key.State, id), by)
+        case NoteSharingKey(key=id):
+            return sharing_key.decide_note(command, load(sharing_key.State, id), by)
+        case SendPublicPart(key=id, connection=over_id):
+            joined = load(connection.State, over_id)
+            return sharing_key.decide_send_public(command, load(sharing_key.State, id), by, connection=joined)
+        case EraseSharingKey(key=id):
+            used = load(location.State, id).stands
+            return sharing_key.decide_erase(command, load(sharing_key.State, id), by, **{"used": used} | facts)
+        case AnnounceSupplier(name=name):
+            holder = load(supplier.NameState, name).supplier
+            other = load(supplier.State, holder) if holder else supplier.State()
+            return supplier.decide(command, load(supplier.State, by.account), by, other=other, holder=holder)
+        case ReplaceSupplier(lost=lost):
+            return supplier.decide(command, load(supplier.State, by.account), by, other=load(supplier.State, lost))
+        case CreateLocation() | ChangeLocation() | RemoveLocation():
+            return _location(command, load, by, **facts)
         case RecordShareFetched(share=id):
             shared, read_id = load(share.State, id), read_of("share", by, id)
             state = load(read.State, read_id)
@@ -169,11 +225,55 @@ def _request(command: Command, load: Load, by: Actor) -> list[Event]:
     raise NotImplementedError(type(command).__name__)
 
 
+def _grant(command: Command, load: Load, by: Actor, *, holds: bool = False, newest: int = 1, n: int = 1) -> list[Event]:
+    match command:
+        case BeginGrant(grant=id, connection=over):
+            state, joined = load(grant.State, id), load(connection.State, over)
+            return grant.decide_begin(command, state, by, connection=joined, creator=ANN.account, n=n, holds=holds)
+        case TakeGrantStep(grant=id):
+            return grant.decide_step(command, load(grant.State, id), by, holds=holds)
+        case AskAudit(connection=over):
+            asked, joined = load(key_audit.State, by.account), load(connection.State, over)
+            return key_audit.decide_ask(command, asked, by, connection=joined, newest=newest)
+        case AnswerAudit(asker=asker):
+            state_of_asker = load(key_audit.State, asker)
+            over = key_audit.asked_of(state_of_asker, command, by).connection
+            joined, closed = load(connection.State, over), load(account.State, asker).closed
+            return key_audit.decide_answer(command, state_of_asker, by, connection=joined, closed=closed)
+    raise NotImplementedError(type(command).__name__)
+
+
+def _sharing_key(
+    command: CreateSharingKey | GrantSharingKey | RotateSharingKey,
+    load: Load,
+    by: Actor,
+    holders: tuple[str, ...] | None = None,
+    **said: Any,
+) -> list[Event]:
+    """The record says what the command does, unless a test wants it otherwise."""
+    state, named = load(sharing_key.State, command.key), digest(unb64(command.record))
+    who = set(state.holders)
+    match command:
+        case CreateSharingKey():
+            record = sharing_key.Said(named, 1, 1, holders or (), follows=True)
+            return sharing_key.decide_create(command, state, by, said=replace(record, **said))
+        case GrantSharingKey(to=to, n=n):
+            holding = tuple(sorted({*who, to})) if holders is None else holders
+            record = sharing_key.Said(named, n, state.generation, holding, follows=True)
+            joined = load(connection.State, command.connection)
+            return sharing_key.decide_grant(command, state, by, said=replace(record, **said), connection=joined)
+    staying = sorted(who - set(command.dropped)) if holders is None else holders
+    over = {one: load(connection.State, state.held[one].connection) for one in who}
+    record = sharing_key.Said(named, command.n, command.generation, tuple(staying), follows=True)
+    return sharing_key.decide_rotate(command, state, by, said=replace(record, **said), connections=over)
+
+
 def _account(
     command: Command, load: Load, by: Actor, head: IdentityHead | None = None, *, recovered: bool = False
 ) -> list[Event]:
     if not isinstance(command, RegisterAccount | RenameAccount):
-        return account.decide(command, load(account.State, by.account), by, head=head, recovered=recovered)
+        kept = load(key_audit.State, by.account).sealed if isinstance(command, CloseAccount) else ()
+        return account.decide(command, load(account.State, by.account), by, head=head, recovered=recovered, kept=kept)
     token = digest(command.address.encode())
     holder = load(account.AddressState, token)
     return account.decide(command, load(account.State, by.account), by, head=head, holder=holder, token=token)
@@ -227,6 +327,41 @@ def _delegation(
         signed = delegation.Place(*place or (vault.n + 1, vault.head), digest(unb64(command.record)), vault_key)
     joined = load(connection.State, command.connection) if isinstance(command, GrantDelegation) else over
     return delegation.decide(command, vault, by, over=over, connection=joined, place=signed)
+
+
+def _location(
+    command: CreateLocation | ChangeLocation | RemoveLocation,
+    load: Load,
+    by: Actor,
+    *,
+    suppliers: tuple[str, ...] = SUPPLIERS,
+    written: location.Written | None = None,
+    size: int = 1000,
+) -> list[Event]:
+    key_, state = load(sharing_key.State, command.location), load(location.State, command.location)
+    access = location.Access() if key_.ended else location.Access(key_.creator, key_.generation, key_.holders)
+    if isinstance(command, CreateLocation):
+        return location.decide_create(command, state, by, access=access, suppliers=suppliers)
+    if isinstance(command, RemoveLocation):
+        return location.decide_remove(command, state, by, access=access)
+    named = digest(unb64(command.manifest))
+    written = written or location.Written(named, state.n + 1, state.head, command.generation)
+    return location.decide_change(command, state, by, access=access, written=written, size=size)
+
+
+def _instruction(command: GiveInstruction | AnswerInstruction, load: Load, by: Actor) -> list[Event]:
+    if isinstance(command, AnswerInstruction):
+        return instruction.decide_answer(command, load(instruction.State, by.account), by)
+    vault = load(delegation.State, command.principal)
+    over = vault.connection_of(by.account)
+    return instruction.decide_give(
+        command,
+        load(instruction.State, command.principal),
+        by,
+        vault=vault,
+        over=load(connection.State, over) if over else connection.State(),
+        digest=digest(unb64(command.record)),
+    )
 
 
 def _share(command: Command, load: Load, by: Actor, link: tuple[int, str | None] | None = None) -> list[Event]:

@@ -2,6 +2,8 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 import pytest
@@ -17,13 +19,17 @@ from domain.facts import Actor
 from domain.file import State as Files
 from domain.group import PostState as GroupPostState
 from domain.group import State as Group
+from domain.instruction import State as Instructions
 from domain.invitation import State as Invitation
 from domain.item import State as Item
 from domain.key import State as Key
+from domain.key_audit import State as Audits
+from domain.location import State as Location
 from domain.piece import State as Piece
 from domain.request import RulesState as Rules
 from domain.request import State as Request
 from domain.share import State as Share
+from domain.sharing_key import State as SharingKey
 from privity.errors import Refusal
 from privity.messages.accounts import RegisterAccount
 from privity.messages.base import Command, Event, stream_of
@@ -34,7 +40,21 @@ from privity.messages.reads import INTERNAL
 from privity.messages.recorded import read_recorded, write_recorded
 from privity.messages.shares import LineExtended
 from tests.domain.deciding import decide
-from tests.examples import ANN, BOB, EVE, example, identity, long_id, member, meta, sealed, short_id
+from tests.examples import (
+    ANN,
+    BOB,
+    EVE,
+    NOW,
+    SHARED_KEY,
+    STORED,
+    example,
+    identity,
+    long_id,
+    member,
+    meta,
+    sealed,
+    short_id,
+)
 
 S = TypeVar("S")
 
@@ -75,12 +95,19 @@ class Backend:
 THEMES = {
     "people": ("accounts", "keys", "invitations", "connections"),
     "sharing": ("items", "shares", "shares", "shares", "files", "connections.note", "connections.confirm"),
-    "generations": ("shares.revise", "shares.revise", "shares.accept-terms", "shares.claim"),
+    "generations": ("shares.revise", "shares.revise", "shares.accept-terms", "shares.accept-terms", "shares.claim"),
+    "terms": ("shares.revise", "shares.accept-terms"),
     "asking": ("pieces", "requests", "rules", "connections.note"),
     "answering": ("requests.create", "requests.decline", "pieces.remove"),
     "attaching": ("files",),
     "groups": ("groups",),
+    "sharing-keys": ("sharing-keys", *["sharing-keys.rotate"] * 3),
     "delegating": ("delegations", "items"),
+    "granting": ("grants",),
+    "auditing": ("audits",),
+    "supplying": ("suppliers",),
+    "locating": ("locations",),
+    "instructing": ("instructions", "instructions", "delegations.remove"),
 }
 """What a story is mostly about: among all commands at once too few would ever fit the one before."""
 
@@ -109,7 +136,14 @@ def attempts(draw: st.DrawFn, theme: str) -> tuple[Command, Actor, dict[str, Any
     pools |= {field: OBJECTS for field in sealed_fields(type_)}
     pools |= _of_pieces(type_, draw)
     pools |= _of_delegations(type_, name)
+    pools |= _of_instructions(type_)
     pools |= _of_groups(type_, draw)
+    pools |= _of_sharing_keys(type_, draw)
+    pools |= _of_audits(type_, draw)
+    pools |= _of_locations(type_)
+    if type_.subject.startswith("suppliers"):
+        names = ["supplier-1", "supplier-2"]
+        pools |= {"supplier": [PEOPLE[name].account], "lost": [PEOPLE[other].account], "name": names}
     pools |= {"terms_hash": [sealed("terms' text"), sealed("terms' text"), None], "reshare": [0, 1]}
     fields = {
         field: draw(st.sampled_from(pool)) for field, pool in pools.items() if field in type_.__dataclass_fields__
@@ -135,6 +169,13 @@ def _of_delegations(type_: type[Any], name: str) -> dict[str, list[Any]]:
         "own_wrap": [sealed("one"), None],
         "wraps": [{ANN.account: sealed("private")}, {ANN.account: sealed("one")}, {}],
     }
+
+
+def _of_instructions(type_: type[Any]) -> dict[str, list[Any]]:
+    """What Bob wants done in Ann's name."""
+    if not type_.subject.startswith("instructions"):
+        return {}
+    return {"n": [1, 2, 3, 4], "generation": [1], "expires": [NOW + timedelta(days=7)]}
 
 
 def _of_pieces(type_: type[Any], draw: st.DrawFn) -> dict[str, list[Any]]:
@@ -179,6 +220,61 @@ def _of_groups(type_: type[Any], draw: st.DrawFn) -> dict[str, list[Any]]:
     }
 
 
+def _of_sharing_keys(type_: type[Any], draw: st.DrawFn) -> dict[str, list[Any]]:
+    """Ann's key, which Bob comes to hold or to know."""
+    if type_.subject.startswith("grants"):
+        return {"key": [long_id("sharing key")]}
+    if not type_.subject.startswith("sharing-keys"):
+        return {}
+    one, other = draw(st.permutations(OBJECTS))[:2]
+    own, erases = {ANN.account: one}, type_.subject == "sharing-keys.erase"
+    return {
+        "key": [long_id("other"), long_id("none")] if erases else [long_id("sharing key")],
+        "n": [2, 3, 3, 4],
+        "to": [BOB.account],
+        "generation": [2] if type_.subject == "sharing-keys.rotate" else [1, 1, 2],
+        "dropped": [(), (BOB.account,)],
+        "wraps": [own, own, {**own, BOB.account: other}],
+        "replaces": [None, sealed("note")],
+        "note": OBJECTS,
+        "wrap": OBJECTS,
+    }
+
+
+def _of_locations(type_: type[Any]) -> dict[str, list[Any]]:
+    """What is written under Ann's key, and let go of."""
+    if not type_.subject.startswith("locations"):
+        return {}
+    second = replace(STORED, object=short_id("second object"))
+    return {
+        "location": [SHARED_KEY] if type_.subject != "locations.remove" else [SHARED_KEY, *[long_id("none")] * 4],
+        "n": [1, 1, 2, 3],
+        "generation": [1, 1, 2],
+        "objects": [(), (STORED,), (second,)],
+        "released": [(), (), (STORED.object,)],
+    }
+
+
+def _of_audits(type_: type[Any], draw: st.DrawFn) -> dict[str, list[Any]]:
+    """What Ann asks Bob to prove, and he answers."""
+    if not type_.subject.startswith("audits"):
+        return {}
+    private = draw(st.booleans())
+    object = draw(st.sampled_from(OBJECTS))
+    audits = [short_id("audit of the private part"), short_id("another")] if private else [short_id("audit")]
+    return {
+        "audit": audits,
+        "of": [BOB.account],
+        "key": [long_id("sharing key")],
+        "connection": [long_id("connection")],
+        "generation": [1],
+        "kind": ["private" if private else "public"],
+        "challenge": [object if private else None],
+        "held": [None if private else sealed("held")],
+        "answer": [object if private else None],
+    }
+
+
 def _prepared() -> Iterator[tuple[Command, Actor, dict[str, Any]]]:
     for name, by in PEOPLE.items():
         key = short_id(f"{name}'s key")
@@ -195,12 +291,16 @@ def _prepared() -> Iterator[tuple[Command, Actor, dict[str, Any]]]:
     yield example(COMMANDS["groups.stage"]), ANN, {}
     yield example(COMMANDS["groups.advance"]), ANN, {}
     yield example(COMMANDS["groups.post"]), ANN, {}
+    yield example(COMMANDS["sharing-keys.create"]), ANN, {}
+    yield example(COMMANDS["sharing-keys.create"], key=long_id("other")), ANN, {}
+    yield example(COMMANDS["sharing-keys.send-public"], key=long_id("other")), ANN, {}
     yield example(COMMANDS["pieces.set"]), ANN, {}
     yield example(COMMANDS["requests.create"]), BOB, {}
     yield example(COMMANDS["requests.approve"]), ANN, {}
     yield example(COMMANDS["delegations.grant"]), ANN, {}
     yield example(COMMANDS["delegations.claim"]), BOB, {}
     yield example(COMMANDS["delegations.keep-item"], item=short_id("kept")), ANN, {}
+    yield example(COMMANDS["instructions.give"]), BOB, {}
 
 
 PREPARED = list(_prepared())
@@ -226,7 +326,7 @@ def played(story: Sequence[tuple[Command, Actor, dict[str, Any]]], prepared: boo
     backend = Backend()
     for command, by, facts in PREPARED if prepared else ():
         backend.do(command, by, **facts)
-    assert len(backend.events) == (3 * 5 + 1 + 3 + 3 + 1 + (2 + 3) + 4 + 5 if prepared else 0)
+    assert len(backend.events) == (3 * 5 + 1 + 3 + 3 + 1 + (2 + 3) + 3 + 4 + 6 if prepared else 0)
     for command, by, facts in story:
         backend.do(command, by, **facts)
     return backend
@@ -296,8 +396,10 @@ def holders(states: Mapping[str, Any]) -> Counter[str]:
                 found.update(state.sealed())
             case Request():
                 found.update(set(state.sealed))
-            case Group():
+            case Group() | SharingKey():
                 found.update(state.sealed())
+            case Audits() if not states.get(f"account-{of}", Account()).closed:
+                found.update(state.sealed)
             case GroupPostState(sealed=sealed):
                 found.update(set(sealed))
             case Rules(rules=rules):
@@ -306,6 +408,10 @@ def holders(states: Mapping[str, Any]) -> Counter[str]:
                 found.update(set(sealed.values()))
             case Connection(notes=notes):
                 found.update(notes.values())
+            case Instructions():
+                found.update(state.sealed)
+            case Location(bodies=bodies):
+                found.update(list(bodies))
             case Vault(wraps=wraps, befores=befores):
                 found.update({*wraps.values(), *befores})
             case Key(private=private):
@@ -315,6 +421,7 @@ def holders(states: Mapping[str, Any]) -> Counter[str]:
     return found
 
 
+@pytest.mark.filterwarnings("ignore:Generating overly large repr")  # of a story that failed: it is what is to be seen
 @settings(max_examples=60, deadline=None)
 @given(stories(40))
 def test_a_sealed_object_is_erased_when_nothing_names_it_any_more_and_never_before(story: Any) -> None:
@@ -332,7 +439,7 @@ def test_the_stories_reach_every_event() -> None:
 
     for theme in THEMES:
 
-        @settings(max_examples=40, deadline=None, database=None, derandomize=True)
+        @settings(max_examples=50, deadline=None, database=None, derandomize=True)
         @given(stories(40, theme))
         def tell(story: Any) -> None:
             reached.update(event.name for event in played(story).events)

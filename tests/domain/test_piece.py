@@ -142,6 +142,11 @@ AGAIN: dict[str, Any] = {"n": 2, "challenge": sealed("second challenge"), "kept"
 ASKED_AGAIN = example(PieceRequested, **AGAIN)
 
 
+def test_what_stands_for_two_things_in_a_round_stays_as_long_as_one_of_them() -> None:
+    both = example(PieceRequested, kept=ASKED.challenge)
+    given(CONNECTED, SET, both).when(example(ApproveRequest), by=ANN).then(APPROVED, GRANTED)
+
+
 def test_c8_what_comes_of_a_later_round_leaves_what_was_kept_of_the_approved_one() -> None:
     """The asker checks by it what the grant brings, whichever key is granted."""
     later = given(*READING).when(example(RequestPiece, **AGAIN), by=BOB).then(ASKED_AGAIN)

@@ -14,6 +14,10 @@ from typing import Any
 from pydantic import ValidationError
 
 from handlers.opening import Delivery, Unopened, open_delivery
+from infra.credentials import BusKeys
+from infra.home import HomeKeys
+from infra.supplier.credential import issue, read_credential
+from infra.supplier.service import _read as read_request
 from privity.agent.bus import Bus
 from privity.agent.contents import SharedContent, read_shared
 from privity.agent.feed import follow_on
@@ -26,6 +30,7 @@ from privity.agent.memory import FeedMark
 from privity.agent.profile import Profile, ProfileFolder, Waiting
 from privity.agent.provenance import Provenance, read_provenance
 from privity.agent.session import Signer, _check_own, _further, error_for, read_answer, read_rows
+from privity.agent.wanted import End, NewGeneration, NewShare, read_wanted, to_bytes
 from privity.connection_string import ConnectionString, parse_connection_string
 from privity.crypto import aead, files, kem, labels
 from privity.crypto.command import frame, unframe
@@ -33,6 +38,7 @@ from privity.crypto.credentials import decode_recovery, decode_secret, encode_re
 from privity.crypto.feed import feed_link
 from privity.crypto.groups import Epoch, group_id, read_epoch, read_post, seal_post, sign_epoch
 from privity.crypto.identity import Signed, extend, verify_chain
+from privity.crypto.instructions import Instruction, read_instruction, sign_instruction
 from privity.crypto.invitation import (
     check_acceptance,
     check_invitation,
@@ -419,6 +425,42 @@ CLUB_POST = seal_post(
     prev=None,
     checkpoint="checkpoint",
 )
+ITEM_ID = "a" * 26
+INSTRUCTED, _ = sign_instruction(
+    Instruction(
+        principal=ACCOUNT,
+        by=ACCOUNT,
+        delegation=ITEM_ID,
+        n=1,
+        generation=1,
+        expires=datetime(2027, 1, 1, tzinfo=UTC),
+        content=digest(b"wanted"),
+        checkpoint="checkpoint",
+    ),
+    SigningKey.generate(),
+)
+
+HOME_KEYS = (SigningKey.generate(), bytes(32), bytes(32), BusKeys.complete({}))
+SUPPLIER_REQUESTS = {
+    "open": frame(
+        told(
+            {
+                "operation": "get",
+                "key": ACCOUNT,
+                "object": "o" * 26,
+                "nonce": b64(KEY),
+                "account": ACCOUNT,
+                "by_key": b64(bytes(64)),
+                "by_identity": b64(bytes(64)),
+                "chain": [{"record": "AA", "signatures": [b64(bytes(64))]}],
+            }
+        )
+    ),
+    "put": frame(told({"lease": b64(KEY), "segment": 7}), b"a fragment"),
+    "leaves": frame(told({"lease": b64(KEY), "start": 7})),
+}
+"""What a supplier is asked."""
+
 TARGETS: dict[str, Target] = {
     "frame": Target(lambda data: unframe(data, 66, 10**6), [WAITING.data, frame(), frame(b"", b"x")]),
     "delivery": Target(opened, [WAITING.data], (Unopened,)),
@@ -470,6 +512,22 @@ TARGETS: dict[str, Target] = {
     ),
     "item content": Target(read_content, [Content("Passport", {"number": "X1"}).to_bytes(), WITH_FILE.to_bytes()]),
     "share content": Target(read_shared, [SHARED.to_bytes()]),
+    "instruction": Target(read_instruction, [INSTRUCTED]),
+    "what is wanted": Target(
+        read_wanted,
+        [
+            to_bytes(NewShare(share=ITEM_ID, item=ITEM_ID, address="bob@localhost", slots=("number",), terms="text")),
+            to_bytes(NewGeneration(share=ITEM_ID, generation=1, changed=("keep", "terms"), keep=True)),
+            to_bytes(End(share=ITEM_ID)),
+        ],
+    ),
+    **{
+        f"supplier's {verb}": Target(lambda data, verb=verb: read_request(verb, data), [seed])
+        for verb, seed in SUPPLIER_REQUESTS.items()
+    },
+    "supplier's credential": Target(
+        text(read_credential), [issue(HomeKeys(*HOME_KEYS), "attic", "nats://x:1").text().encode()]
+    ),
     "profile file": Target(profile_file, [PROFILE]),
     "outbox file": Target(outbox_file, [WAITING.subject.encode() + b"\n" + WAITING.data]),
 }

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -10,25 +9,10 @@ import pytest
 from handlers.committer import Committer
 from infra.log import Log
 from infra.store import EventStore, open_store
-from tests.examples import NOW
+from privity.testing.seeded import Clock
 from tests.handlers.people import HOME, LOG, Citizen
 
 MakeCommitter = Callable[[], Committer]
-
-
-class Clock:
-    """What time it is."""
-
-    def __init__(self) -> None:
-        self.now = NOW
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
 
 
 @pytest.fixture

@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 
-from handlers import delegations
+from handlers import delegations, instructions
 from handlers.opening import Delivery
 from privity.crypto.delegations import (
     Grant,
@@ -16,6 +17,7 @@ from privity.crypto.delegations import (
     wrap_before,
     wrap_vault_key,
 )
+from privity.crypto.instructions import Instruction, seal_instruction, sign_instruction
 from privity.encoding import b64, digest, new_id
 from privity.messages.delegations import (
     ClaimDelegation,
@@ -25,9 +27,11 @@ from privity.messages.delegations import (
     RemoveDelegation,
     Role,
 )
+from privity.messages.instructions import AnswerInstruction, GiveInstruction
+from tests.examples import NOW
 from tests.handlers.people import CHECKPOINT, Citizen
 
-HANDLERS = (delegations,)
+HANDLERS = (delegations, instructions)
 """Imported, they are registered."""
 
 
@@ -40,6 +44,7 @@ class Delegates:
     grants: dict[str, Grant] = field(default_factory=dict)
     n: int = 0
     head: str | None = None
+    instructions: int = 0
 
     @property
     def generation(self) -> int:
@@ -149,6 +154,42 @@ class Delegates:
     def dropped(self, by: Citizen, item: str) -> Delivery:
         """A delegate gives an item up."""
         return by.says(DropItem(self.principal.account, self.grants[by.account].delegation, item))
+
+    def instructed(self, by: Citizen, said: Mapping[str, object] | None = None, **changes: object) -> Delivery:
+        """What a delegate wants done; `said` is said otherwise in the record, `changes` in the command."""
+        self.instructions += 1
+        place = {
+            "principal": self.principal.account,
+            "by": by.account,
+            "delegation": self.grants[by.account].delegation,
+        }
+        numbers = {"n": self.instructions, "generation": self.generation}
+        content = seal_instruction(self.keys[-1], b"wanted", **place, **numbers)  # type: ignore[arg-type]
+        instruction = Instruction(
+            **place,
+            **numbers,
+            expires=NOW + timedelta(days=7),
+            content=digest(content),
+            checkpoint=CHECKPOINT,
+        )
+        instruction = replace(instruction, **said or {})  # type: ignore[arg-type]
+        record, signature = sign_instruction(instruction, by.keys.sign)
+        facts: dict[str, object] = {
+            "principal": instruction.principal,
+            "delegation": instruction.delegation,
+            "n": instruction.n,
+            "generation": instruction.generation,
+            "expires": instruction.expires,
+            "record": b64(record),
+            "signature": b64(signature),
+            "content": instruction.content,
+        }
+        return by.says(GiveInstruction(**facts | changes), content)  # type: ignore[arg-type]
+
+    def answered(self, n: int, share: str | None, code: str | None = None) -> Delivery:
+        """The principal's answer, while there is one delegate."""
+        [grant] = self.grants.values()
+        return self.principal.says(AnswerInstruction(grant.delegation, n, code, share))
 
     def _step(self, delegation: str) -> dict[str, object]:
         principal = self.principal.account

@@ -264,6 +264,7 @@ class Shared:
     generation: int = 0
     conditions: Conditions = field(default_factory=Conditions)
     manifest: bytes = b""
+    checkpoint: str = CHECKPOINT
 
     def created(self) -> Delivery:
         """Sealed to the recipient's connection key, and signed as the next of the owner's line."""
@@ -322,7 +323,7 @@ class Shared:
             identity=self.owner.keys.sign,
             n=sent + 1,
             prev=newest,
-            checkpoint=CHECKPOINT,
+            checkpoint=self.checkpoint,
             generation=self.generation,
             conditions=self.conditions,
         )

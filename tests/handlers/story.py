@@ -14,7 +14,7 @@ from privity.messages.items import RemoveItem
 from privity.messages.keys import RemoveKeypair
 from privity.messages.shares import RemoveShare
 from tests.examples import key32
-from tests.handlers import clubs
+from tests.handlers import clubs, holders, keepers
 from tests.handlers.askers import asking
 from tests.handlers.delegates import Delegates
 from tests.handlers.people import Citizen, Invitation, Shared
@@ -65,9 +65,11 @@ def tell() -> Story:
     told.append(ann.says(CancelInvitation(cancelled.id)))
     told.append(eve.says(DeclineInvitation(declined.id, declined.token)))
     told.append(with_eve.shares(ann, eve, items[2]).created())
-    told += _delegates(ann, bob, eve, invitation, with_eve, items[3])
+    told += _delegates(ann, bob, eve, invitation, with_eve, items[3], share.id)
     told += asking(ann, bob, eve, invitation.connection, with_eve.connection)
     told += clubs.told(ann, bob, eve, invitation.connection, with_eve.connection)
+    told += keepers.told()
+    told += holders.told(ann, bob, eve, invitation.connection, with_eve.connection)
     told.append(eve.says(RemoveConnection(with_eve.connection)))
     told.append(ann.says(RemoveItem(items[4])))
 
@@ -88,10 +90,11 @@ def _files(ann: Citizen, item: str, share: str) -> list[Delivery]:
 
 
 def _delegates(
-    ann: Citizen, bob: Citizen, eve: Citizen, over: Invitation, with_eve: Invitation, item: str
+    ann: Citizen, bob: Citizen, eve: Citizen, over: Invitation, with_eve: Invitation, item: str, share: str
 ) -> list[Delivery]:
-    """Bob is a delegate of Ann's, and wrote in her name; Eve was one."""
+    """Bob is a delegate of Ann's, wrote in her name and gave an instruction, and another that waits; Eve was one."""
     of_ann, written = Delegates(ann), new_id()
     told = [of_ann.granted(bob, "admin", over.connection), of_ann.kept(ann, item, version=2), of_ann.claimed(bob)]
     told += [of_ann.kept(bob, written), of_ann.kept(bob, item, version=3), of_ann.dropped(bob, written)]
+    told += [of_ann.instructed(bob), of_ann.answered(1, share), of_ann.instructed(bob)]
     return [*told, of_ann.granted(eve, "reader", with_eve.connection), of_ann.removed(eve), of_ann.claimed(bob)]

@@ -10,6 +10,7 @@ from privity.crypto.log import make_checkpoint
 from privity.crypto.merkle import EMPTY_ROOT
 from privity.crypto.signing import SigningKey
 from privity.encoding import new_id
+from tests.examples import NOW
 from tests.handlers.delegates import Delegates
 from tests.handlers.people import HOME, Citizen
 
@@ -71,3 +72,26 @@ def test_m34_who_closed_the_account_has_no_delegates(
     assert codes(committer, delegates.granted(bob, "owner", connection), ann.closes()) == [None, None]
     late = [delegates.kept(bob, new_id()), delegates.dropped(bob, new_id()), delegates.claimed(bob)]
     assert codes(committer, *late) == ["NotFound"] * 3
+
+
+def test_m34_an_instruction_says_what_its_command_says_and_names_a_checkpoint_of_this_log(
+    committer: Committer, joined: tuple[Citizen, Citizen, str]
+) -> None:
+    ann, bob, connection = joined
+    delegates = Delegates(ann)
+    assert codes(committer, delegates.granted(bob, "admin", connection)) == [None]
+    wrong: list[tuple[dict[str, Any], dict[str, Any], str]] = [
+        ({"by": ann.account}, {}, "Malformed"),
+        ({}, {"n": 2}, "Malformed"),
+        ({}, {"generation": 2}, "Malformed"),
+        ({}, {"expires": NOW}, "Malformed"),
+        ({"principal": bob.account}, {"principal": ann.account}, "Malformed"),
+        ({"checkpoint": OTHERS}, {}, "ForgedRecord"),
+    ]
+    for said, changes, code in wrong:
+        delegates.instructions = 0
+        assert codes(committer, delegates.instructed(bob, said, **changes)) == [code], (said, changes)
+    delegates.instructions = 0
+    told = [delegates.instructed(bob), delegates.answered(1, None, "NotConnected"), delegates.answered(1, None)]
+    assert codes(committer, *told) == [None, None, "InstructionNotOpen"]
+    assert codes(committer, ann.closes(), delegates.instructed(bob)) == [None, "NotFound"]

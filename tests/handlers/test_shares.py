@@ -1,5 +1,6 @@
 """Shares as the handlers decide about them: what a stranger's signature may not tell."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import pytest
@@ -8,7 +9,8 @@ from handlers.committer import Committer
 from privity.crypto.sharing import Conditions, UnderTerms, accept_terms, new_terms, read_manifest
 from privity.encoding import b64, new_id
 from privity.messages.shares import AcceptTerms
-from tests.handlers.people import Citizen, Shared
+from tests.handlers.people import CHECKPOINT, Citizen, Shared
+from tests.handlers.test_delegations import OTHERS
 
 
 class Told(NamedTuple):
@@ -55,3 +57,17 @@ def test_who_accepts_terms_learns_nothing_of_the_shares_of_others(committer: Com
     [outcome] = committer.process([told.share.accepted()])
     assert outcome.result is not None
     assert outcome.result.status == "accepted"
+
+
+@pytest.mark.parametrize("checkpoint", ["no checkpoint", OTHERS], ids=["none", "another log's"])
+def test_a_manifest_names_a_checkpoint_of_this_log(committer: Committer, told: Told, checkpoint: str) -> None:
+    """Both ends hold it against their log: another one would be an alarm for each manifest behind it, for ever."""
+    share, new = told.share, replace(told.share, id=new_id(), space=new_id(), generation=0)
+    for note, code in ((checkpoint, "ForgedRecord"), (CHECKPOINT, None)):
+        for each, make in ((share, Shared.revised), (new, Shared.created)):
+            before, each.checkpoint = (each.generation, dict(share.owner.lines)), note
+            [outcome] = committer.process([make(each)])
+            assert outcome.result is not None
+            assert outcome.result.code == code
+            if code is not None:
+                each.generation, share.owner.lines = before

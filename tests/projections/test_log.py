@@ -26,7 +26,16 @@ from privity.messages.envelope import FeedEntry, Result
 from privity.messages.fields import SignedRecord
 from privity.messages.invitations import DeclineInvitation
 from privity.messages.recorded import Positioned
-from privity.messages.views import Ask, AskCheckpoint, AskEvidence, AskFeed, AskResult, CheckpointRow, EvidenceRow
+from privity.messages.views import (
+    Ask,
+    AskCheckpoint,
+    AskEvidence,
+    AskFeed,
+    AskResult,
+    AskSharingKeys,
+    CheckpointRow,
+    EvidenceRow,
+)
 from privity.testing.home import RunningHome
 from privity.testing.people import Person
 from projections import feed, log
@@ -166,6 +175,9 @@ def test_whom_one_was_never_connected_with_shows_as_much_as_they_did(told: Story
 
 def test_of_what_is_not_in_ones_feed_there_is_no_evidence(told: Story, asks, store: EventStore) -> None:
     own = {line.position for line in asks(told.eve, AskFeed(limit=200))}
+    assert asks(told.eve, AskSharingKeys()), "and the records of a key whose public part she was sent"
+    shown = ("sharing-key-granted", "sharing-key-rotated")
+    own |= {each.position for each in store.after(0, store.head()) if each.name.startswith(shown)}
     others = set(range(1, store.head() + 2)) - own
     assert own
     assert others

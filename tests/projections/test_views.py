@@ -20,19 +20,23 @@ from privity.messages.views import (
     AskAccount,
     AskConnections,
     AskFeed,
+    AskGrants,
     AskGroupEpochs,
     AskGroupLine,
     AskGroupMembers,
     AskGroups,
     AskInvitations,
     AskItems,
+    AskKeyAudits,
     AskKeys,
+    AskLocations,
     AskOffer,
     AskPieces,
     AskReaders,
     AskRequests,
     AskRules,
     AskShares,
+    AskSharingKeys,
     AskSpaces,
 )
 from projections import accounts, connections, feed
@@ -45,8 +49,11 @@ from tests.handlers.people import Citizen
 from tests.handlers.story import Story
 
 UNHEARD = {"address-claimed", "pair-connected", "pair-parted", "encryption-space-opened", "line-extended"}
-UNHEARD |= {"group-line-extended"}
-"""Events of the backend's own bookkeeping: what they mean to somebody, another event of the same command says."""
+UNHEARD |= {"group-line-extended", "supplier-announced", "supplier-named", "supplier-replaced"}
+"""Events of the backend's own bookkeeping: what they mean to somebody, another event of the same command says.
+
+Of suppliers everybody may read, and nobody is told.
+"""
 
 
 def after(events: Sequence[Positioned]) -> Any:
@@ -84,9 +91,11 @@ def test_both_databases_have_equal_rows(
     assert tables == {
         "progress", "accounts", "addresses", "identity_records", "keys", "invitations", "connections", "items",
         "spaces", "space_members", "shares", "files", "lines", "feed", "feed_heads", "partings",
-        "delegates", "delegation_steps", "vault_befores", "vault_wraps",
+        "delegates", "delegation_steps", "vault_befores", "vault_wraps", "instructions",
         "groups", "group_members", "group_epochs", "group_lines",
         "pieces", "piece_readers", "piece_requests", "piece_rules",
+        "sharing_keys", "sharing_key_people", "sharing_key_notes", "sharing_key_records", "grants", "grant_steps",
+        "key_audits", "suppliers", "locations", "location_readers", "location_lines",
     }  # fmt: skip
 
 
@@ -194,7 +203,12 @@ def everything(story: Story) -> list[tuple[Ask, Citizen, int]]:
         (AskRequests(open=True), story.bob, 1),
         (AskRequests(), story.eve, 1),
         (AskRules(), story.ann, 1),
-        (AskFeed(), story.eve, 27),
+        (AskSharingKeys(), story.ann, 1),
+        (AskSharingKeys(), story.bob, 1),
+        (AskGrants(), story.ann, 1),
+        (AskKeyAudits(), story.bob, 1),
+        (AskLocations(), story.bob, 1),
+        (AskFeed(), story.eve, 28),
     ]
 
 

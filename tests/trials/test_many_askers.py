@@ -44,7 +44,7 @@ async def all_at_once(people: Iterable[Person], act: Callable[[Person], Awaitabl
     await asyncio.gather(*(one(person) for person in people))
 
 
-@pytest.mark.trial
+@pytest.mark.soak
 async def test_c7_c15_two_hundred_askers_are_answered_by_rule_and_all_but_the_dropped_one_read_on(
     own_backend: RunningHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -312,6 +312,7 @@ async def test_u2_who_signs_for_another_account_is_told_the_same_as_for_none(ann
     assert [each.partition(b":")[0] for each in answers[0]] == [b"UnknownDevice", b"UnknownDevice"]
 
 
+@pytest.mark.trial
 async def test_u2_the_command_line_says_the_same_of_anothers_and_of_nothing(
     connected: tuple[Person, Person], person: MakePerson
 ) -> None:
