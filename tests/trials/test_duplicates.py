@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nats
+import pytest
 from nats.aio.client import Client
 from nats.js.api import Header, StreamConfig
 
@@ -24,6 +25,8 @@ from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
 from tests.conftest import MakePerson
 from tests.trials.load import add_item, backend_bus, everything, signer_of, store_of
+
+pytestmark = pytest.mark.trial
 
 PATIENCE = 15.0
 WINDOW = 0.2  # seconds for which the stream knows a message id in the trial; as configured, it is 2 minutes

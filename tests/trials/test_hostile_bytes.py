@@ -13,6 +13,8 @@ from privity.testing.people import Person, somebody
 from tests.infra.buses import hello
 from tests.trials.load import signer_of
 
+pytestmark = pytest.mark.trial
+
 MESSAGES = {
     "a command's subject that is not UTF-8": b"PUB privity.cmd.WHO.\xff\xfe.add 2\r\nhi\r\n",
     "a query's subject that is not UTF-8": b"PUB privity.qry.WHO.\xff\xfe _INBOX_WHO.x 2\r\nhi\r\n",

@@ -38,6 +38,8 @@ from tests.infra import buses
 from tests.infra.buses import Heard, hello, listen
 from tests.trials.load import add_item, backend_bus, eventually, kill_helper, signer_of
 
+pytestmark = pytest.mark.trial
+
 PATIENCE = 10.0
 SILENCE = 0.3
 

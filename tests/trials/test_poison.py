@@ -29,6 +29,8 @@ from tests.trials import poisoned
 from tests.trials.load import add_item, everything, privity, signer_of, store_of
 from tests.trials.test_duplicates import effects, line
 
+pytestmark = pytest.mark.trial
+
 BUS_BOUND = 1024 * 1024  # bytes of a message that nats-server takes
 Parked = dict[str, str]
 
@@ -56,7 +58,6 @@ def faulty(tmp_path: Path, fault: Path) -> Iterator[RunningHome]:
         yield home
 
 
-@pytest.mark.trial
 async def test_f10_a_poison_command_is_parked_after_n_tries_while_others_flow_and_can_be_sent_again(
     faulty: RunningHome, fault: Path, tmp_path: Path
 ) -> None:
@@ -88,7 +89,6 @@ async def test_f10_a_poison_command_is_parked_after_n_tries_while_others_flow_an
     assert "canary of the fault" not in json.dumps(dead) + gave_up.message + str(gave_up.code)
 
 
-@pytest.mark.trial
 async def test_f10_a_parked_message_can_be_dropped_and_one_that_is_not_there_is_not_found(
     backend: RunningHome, ann: Person
 ) -> None:
