@@ -24,17 +24,12 @@ DELETE = grants.delete().where(grants.c.grant == sa.bindparam("of"))
 INSERT_STEP = grant_steps.insert()
 _step = sa.and_(grant_steps.c.grant == sa.bindparam("of"), grant_steps.c.step == sa.bindparam("which"))
 DELETE_STEP = grant_steps.delete().where(_step)
+# Steps are shown with their grant alone, and go when it begins anew: a change may look at its own table only.
 DELETE_STEPS = grant_steps.delete().where(grant_steps.c.grant == sa.bindparam("of"))
-_ended = sa.select(grants.c.grant)
 DELETE_OF_KEY = grants.delete().where(grants.c.key == sa.bindparam("of"))
 DELETE_OVER = grants.delete().where(grants.c.connection == sa.bindparam("of"))
-STEPS_OF_KEY = grant_steps.delete().where(grant_steps.c.grant.in_(_ended.where(grants.c.key == sa.bindparam("of"))))
 _to = sa.and_(grants.c.key == sa.bindparam("of"), grants.c.to == sa.bindparam("whom"))
 DELETE_TO = grants.delete().where(_to)
-STEPS_TO = grant_steps.delete().where(grant_steps.c.grant.in_(_ended.where(_to)))
-STEPS_OVER = grant_steps.delete().where(
-    grant_steps.c.grant.in_(_ended.where(grants.c.connection == sa.bindparam("of")))
-)
 INSERT_AUDIT = key_audits.insert()
 _audit = sa.and_(key_audits.c.audit == sa.bindparam("which"), key_audits.c.asker == sa.bindparam("by"))
 ANSWER = (
@@ -78,19 +73,16 @@ def apply(happened: Positioned) -> Iterator[Change]:
         case SharingKeyErased(key=key, by=by, whole=False, accounts=(_, _)):  # by a holder: its creator hears of it
             yield from _over(key, by)
         case SharingKeyErased(key=key, whole=True):
-            yield Change(grant_steps, STEPS_OF_KEY, {"of": key})
             yield Change(grants, DELETE_OF_KEY, {"of": key})
         case AccountClosed(account=account):
             yield Change(key_audits, FORGET_OF, {"by": account})
         case ConnectionRemoved(connection=connection):
-            yield Change(grant_steps, STEPS_OVER, {"of": connection})
             yield Change(grants, DELETE_OVER, {"of": connection})
             yield Change(key_audits, FORGET_OVER, {"of": connection})
 
 
 def _over(key: str, to: str) -> Iterator[Change]:
     """Who was dropped, or gave the key up, is granted it anew or not at all."""
-    yield Change(grant_steps, STEPS_TO, {"of": key, "whom": to})
     yield Change(grants, DELETE_TO, {"of": key, "whom": to})
 
 
