@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy.sql.visitors import iterate
 
 from privity.errors import BadToken, InvitationClosed, InvitationExpired, NotFound
 from privity.messages.catalog import EVENTS
@@ -39,10 +40,11 @@ from privity.messages.views import (
     AskSharingKeys,
     AskSpaces,
 )
-from projections import accounts, connections, feed
+from projections import accounts, connections, feed, projector
 from projections.desk import VIEWS, Desk, Page
 from projections.projector import Projector, rows, snapshot
 from projections.rebuild import differences
+from projections.tables import grant_steps, grants
 from tests.examples import ANN, BOB, EVE, LATER, NOW, example, long_id, meta, raw, short_id, side, signature
 from tests.handlers import clubs
 from tests.handlers.people import Citizen
@@ -54,6 +56,26 @@ UNHEARD |= {"group-line-extended", "supplier-announced", "supplier-named", "supp
 
 Of suppliers everybody may read, and nobody is told.
 """
+
+
+def others_in(statement: sa.UpdateBase) -> set[str]:
+    """The tables that a statement reads beside the one that it changes."""
+    found = {each if isinstance(each, sa.Table) else each.table for each in iterate(statement) if _names(each)}
+    return {each.name for each in found if each is not statement.table}
+
+
+def _names(each: Any) -> bool:
+    return isinstance(each, sa.Table) or (isinstance(each, sa.Column) and isinstance(each.table, sa.Table))
+
+
+def test_a_change_looks_at_its_own_table_only() -> None:
+    """What came in one batch is executed table by table: else a rebuild would fold otherwise than the live views."""
+    modules = {id(view.__globals__): view.__globals__ for view in projector.VIEWS}
+    changes = [each for names in modules.values() for each in names.values() if isinstance(each, sa.UpdateBase)]
+    assert len(changes) > 50
+    assert {other for each in changes for other in others_in(each)} == set()
+    of_bob = grants.delete().where(grants.c.grant.in_(sa.select(grant_steps.c.grant)))
+    assert others_in(of_bob) == {"grant_steps"}
 
 
 def after(events: Sequence[Positioned]) -> Any:
