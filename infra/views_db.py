@@ -6,6 +6,14 @@ import sqlalchemy as sa
 
 BUSY_TIMEOUT = 5_000
 """Milliseconds that a reader or writer of the SQLite file waits for another."""
+CHECKPOINT = 4_000
+"""Pages of 4 KiB in SQLite's log, before they are brought into its file: random keys meet the same pages again."""
+PRAGMAS = {
+    "journal_mode": "WAL",
+    "synchronous": "NORMAL",
+    "busy_timeout": BUSY_TIMEOUT,
+    "wal_autocheckpoint": CHECKPOINT,
+}
 
 
 def open_views(url: str) -> sa.Engine:
@@ -22,8 +30,8 @@ def open_views(url: str) -> sa.Engine:
     @sa.event.listens_for(engine, "connect")
     def prepare(connection: Any, _: object) -> None:
         cursor = connection.cursor()
-        for pragma in ("journal_mode=WAL", "synchronous=NORMAL", f"busy_timeout={BUSY_TIMEOUT}"):
-            cursor.execute(f"PRAGMA {pragma}")
+        for pragma, value in PRAGMAS.items():
+            cursor.execute(f"PRAGMA {pragma}={value}")
         cursor.close()
 
     return engine

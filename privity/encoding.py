@@ -54,7 +54,7 @@ def printable(text: str) -> str:
 
 def lp(*parts: bytes) -> bytes:
     """Each part behind its length in four bytes, big-endian: no two lists of parts give the same bytes."""
-    return b"".join(len(part).to_bytes(4, "big") + part for part in parts)
+    return b"".join([len(part).to_bytes(4, "big") + part for part in parts])
 
 
 def sha256(data: bytes) -> bytes:

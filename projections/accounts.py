@@ -19,7 +19,7 @@ from privity.messages.accounts import (
 from privity.messages.fields import SignedRecord
 from privity.messages.recorded import Positioned
 from privity.messages.views import AccountRow, AskAccount
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.desk import Desk, Page, view
 from projections.tables import accounts, addresses, connections, identity_records, invitations
 
@@ -39,6 +39,15 @@ SET_PEER = connections.update().where(connections.c.peer == sa.bindparam("of")).
 SET_KEK = accounts.update().where(_one).values({name: sa.bindparam(name) for name in ("login", "kdf", "kek")})
 
 
+@folds(
+    AddressClaimed,
+    AccountRegistered,
+    IdentityExtended,
+    IdentityRotated,
+    AccountRenamed,
+    PassphraseChanged,
+    AccountClosed,
+)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

@@ -1,12 +1,16 @@
 """A change to a view: one statement with its parameters, so that many can be executed at once."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
+
+from privity.messages.base import Event
+from privity.messages.recorded import Positioned
 
 Value = Any
 """What a column takes: text, number, truth, or JSON."""
@@ -22,8 +26,7 @@ MAX_WRITERS = 1000
 """Ways to write a statement that are remembered: more than all views have of statements, on two databases."""
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One row inserted, or some rows updated or deleted, of one table."""
 
     table: sa.Table
@@ -98,6 +101,22 @@ class Runs:
         return _Writer(sql, placed if compiled.positiontup is not None else named)
 
 
+Apply = Callable[[Positioned], Iterator[Change]]
+FOLDS: dict[type[Event], list[Apply]] = {}
+"""What folds an event into the views."""
+
+
+def folds(*events: type[Event]) -> Callable[[Apply], Apply]:
+    """Register the decorated function for these events; it is asked about no others."""
+
+    def register(apply: Apply) -> Apply:
+        for event in events:
+            FOLDS.setdefault(event, []).append(apply)
+        return apply
+
+    return register
+
+
 _of: dict[str, Runs] = {}
 
 
@@ -109,10 +128,20 @@ def execute(changes: Iterable[Change], db: sa.Connection) -> None:
     write(_of[kind].of(changes), db)
 
 
+Write = Callable[[Iterable[Run], sa.Connection], None]
+
+
 def write(runs: Iterable[Run], db: sa.Connection) -> None:
     """Execute what changes have become."""
     for sql, rows in runs:
         db.exec_driver_sql(sql, rows)
+
+
+def write_apart(runs: Iterable[Run], db: sa.Connection) -> None:
+    """As `write`, in less than half of the time, past SQLAlchemy: for views that nobody else sees yet."""
+    with closing(db.connection.cursor()) as cursor:
+        for sql, rows in runs:
+            cursor.executemany(sql, cast(Any, rows))
 
 
 def instant(at: datetime) -> str:

@@ -14,7 +14,7 @@ from privity.messages.connections import (
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskConnections, ConnectionRow
 from projections.accounts import chain_of
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.desk import Desk, Page, page, view
 from projections.tables import connections, partings
 
@@ -30,6 +30,7 @@ MAX_CHAINS = 512 * 1024
 SHARED = ("connection", "invitation", "offer", "offer_mac", "acceptance", "acceptance_mac")
 
 
+@folds(ConnectionEstablished, ConnectionConfirmed, ConnectionNoted, ConnectionRemoved)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

@@ -13,7 +13,7 @@ from privity.messages.delegations import DelegationClaimed, DelegationGranted, D
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskDelegations, AskVaults, DelegationRow, VaultRow
 from projections.accounts import chain_of
-from projections.changes import Change, instant
+from projections.changes import Change, folds, instant
 from projections.desk import Desk, Page, page, view
 from projections.tables import delegates, delegation_steps, items, shares, vault_befores, vault_wraps
 
@@ -37,6 +37,7 @@ MAX_OBJECTS = 400
 """Sealed vault keys that one page carries; a first row goes out with its own, of which there are at most 533."""
 
 
+@folds(DelegationGranted, DelegationClaimed, DelegationRemoved, ConnectionRemoved)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 
-from privity.crypto.feed import feed_link
+from privity.crypto.feed import canonical_refs, feed_tail, link_to
 from privity.messages.accounts import (
     AccountClosed,
     AccountRegistered,
@@ -22,6 +22,7 @@ from privity.messages.connections import (
     ConnectionEstablished,
     ConnectionNoted,
     ConnectionRemoved,
+    Side,
 )
 from privity.messages.delegations import (
     DelegationClaimed,
@@ -107,136 +108,118 @@ REFS = (
     "post",
     "location",
 )
+NUMBERED: dict[type[Event], tuple[str, ...]] = {
+    ItemEdited: ("version",),
+    ItemKept: ("version",),
+    PieceSet: ("version",),
+    PieceRemoved: ("version",),
+    RulesSet: ("version",),
+    InstructionGiven: ("n",),
+    InstructionAnswered: ("n",),
+    PieceGranted: ("reader", "generation"),
+    PieceReleased: ("reader", "generation"),
+    SharingKeyGranted: ("n", "generation", "to"),
+    SharingKeyRotated: ("n", "generation"),
+    PublicPartSent: ("to",),
+    GrantBegun: ("grant", "to"),
+    GrantStepTaken: ("grant", "to", "step", "outcome"),
+    AuditAsked: ("audit",),
+    AuditAnswered: ("audit",),
+    LocationChanged: ("n",),
+}
+"""What else is said of an event, as text."""
 NAMED = {type_: tuple(name for name in REFS if name in type_.__dataclass_fields__) for type_ in EVENTS.values()}
-"""Which of these an event has."""
+"""Which of the names an event has."""
+
+
+CONCERNED: dict[type[Event], tuple[str, ...]] = {
+    **dict.fromkeys((AccountRegistered, IdentityExtended, PassphraseChanged), ("account",)),
+    **dict.fromkeys((IdentityRotated, AccountRenamed, AccountClosed), ("account",)),
+    **dict.fromkeys((KeypairStored, PublicKeyPublished, KeypairRemoved), ("account",)),
+    **dict.fromkeys((KeyringFetched, KeyringRefused), ("account",)),
+    **dict.fromkeys((ItemAdded, ItemEdited, ItemRemoved), ("owner",)),
+    **dict.fromkeys((ItemKept, ItemDropped, DelegationClaimed, InstructionGiven), ("principal", "by")),
+    InstructionAnswered: ("principal", "delegate"),
+    **dict.fromkeys((DelegationGranted, DelegationRemoved), ("principal", "delegate", "accounts")),
+    **dict.fromkeys((FileAttached, FileDetached), ("owner", "recipient")),
+    **dict.fromkeys((ConnectionInvited, InvitationCancelled), ("inviter",)),
+    **dict.fromkeys((InvitationAccepted, InvitationDeclined), ("inviter", "by")),
+    **dict.fromkeys((ConnectionEstablished, ConnectionConfirmed, ConnectionRemoved), ("inviter", "acceptor")),
+    ConnectionNoted: ("by",),
+    **dict.fromkeys((ShareCreated, ShareRemoved, ShareRevised, TermsAccepted, ShareClaimed), ("owner", "recipient")),
+    ShareFetched: ("owner", "reader"),
+    **dict.fromkeys((GroupStaged, GroupWithdrawn), ("by",)),
+    GroupPosted: ("author",),
+    GroupClaimed: ("account",),
+    GroupAdvanced: ("by", "dropped"),
+    GroupKeyed: ("members",),
+    GroupLeft: ("account", "told"),
+    **dict.fromkeys((PieceSet, PieceRemoved), ("owner",)),
+    RulesSet: ("account",),
+    **dict.fromkeys((PieceGranted, PieceStored, PieceReleased), ("owner", "reader")),
+    **dict.fromkeys((PieceRequested, RequestApproved, RequestDeclined, RequestClosed), ("owner", "asker")),
+    **dict.fromkeys((SharingKeyCreated, SharingKeyClaimed, SharingKeyNoted), ("by",)),
+    SharingKeyGranted: ("by", "holders"),
+    SharingKeyRotated: ("by", "holders", "dropped"),
+    PublicPartSent: ("by", "to"),
+    **dict.fromkeys((GrantBegun, GrantStepTaken), ("by",)),
+    AuditAsked: ("by", "of"),
+    AuditAnswered: ("by", "asker"),
+    **dict.fromkeys((LocationCreated, LocationChanged, LocationRemoved), ("accounts",)),
+    **dict.fromkeys((SharingKeyErased, SealedErased), ("accounts",)),
+}
+"""Where an event says whom it concerns: an account, a side with one, several of them, or nobody."""
 
 
 def audience(event: Event) -> tuple[str, ...]:
-    """The accounts whom an event concerns."""
-    match event:
-        case AccountRegistered(account=one) | IdentityExtended(account=one) | PassphraseChanged(account=one):
-            return (one,)
-        case IdentityRotated(account=one) | AccountRenamed(account=one) | AccountClosed(account=one):
-            return (one,)
-        case KeypairStored(account=one) | PublicKeyPublished(account=one) | KeypairRemoved(account=one):
-            return (one,)
-        case ItemAdded(owner=one) | ItemEdited(owner=one) | ItemRemoved(owner=one):
-            return (one,)
-        case ItemKept(principal=one, by=other) | ItemDropped(principal=one, by=other):
-            return (one, other)
-        case DelegationClaimed(principal=one, by=other):
-            return (one, other)
-        case InstructionGiven(principal=one, by=other) | InstructionAnswered(principal=one, delegate=other):
-            return (one, other)
-        case DelegationGranted() | DelegationRemoved():
-            return (event.principal, event.delegate, *event.accounts)
-        case FileAttached(owner=one, recipient=whom) | FileDetached(owner=one, recipient=whom):
-            return (one,) if whom is None else (one, whom)
-        case ConnectionInvited(inviter=one) | InvitationCancelled(inviter=one) | ConnectionNoted(by=one):
-            return (one,)
-        case InvitationAccepted(inviter=one, by=other) | InvitationDeclined(inviter=one, by=other):
-            return (one, other)
-        case ConnectionEstablished(inviter=one_side, acceptor=other_side):
-            return (one_side.account, other_side.account)
-        case ConnectionConfirmed(inviter=one, acceptor=other) | ConnectionRemoved(inviter=one, acceptor=other):
-            return (one, other)
-        case ShareCreated(owner=one, recipient=other) | ShareRemoved(owner=one, recipient=other):
-            return (one, other)
-        case ShareRevised(owner=one, recipient=other) | TermsAccepted(owner=one, recipient=other):
-            return (one, other)
-        case ShareClaimed(owner=one, recipient=other):
-            return (one, other)
-        case GroupStaged(by=one) | GroupWithdrawn(by=one) | GroupPosted(author=one) | GroupClaimed(account=one):
-            return (one,)
-        case GroupAdvanced(by=one, dropped=dropped):
-            return (one, *dropped)
-        case GroupKeyed(members=members):
-            return tuple(members)
-        case GroupLeft(account=one, told=told):
-            return (one, *told)
-        case SealedErased(accounts=accounts):
-            return accounts
-        case ShareFetched(owner=one, reader=other):
-            return (one, other)
-        case PieceSet(owner=one) | PieceRemoved(owner=one) | RulesSet(account=one):
-            return (one,)
-        case PieceGranted(owner=one, reader=other) | PieceStored(owner=one, reader=other):
-            return (one, other)
-        case PieceReleased(owner=one, reader=other) | PieceRequested(owner=one, asker=other):
-            return (one, other)
-        case RequestApproved(owner=one, asker=other) | RequestDeclined(owner=one, asker=other):
-            return (one, other)
-        case RequestClosed(owner=one, asker=other):
-            return (one, other)
-        case SharingKeyCreated(by=one) | SharingKeyClaimed(by=one) | SharingKeyNoted(by=one):
-            return (one,)
-        case SharingKeyGranted(by=one, holders=holders):
-            return (one, *holders)
-        case SharingKeyRotated(by=one, holders=holders, dropped=dropped):
-            return (one, *holders, *dropped)
-        case PublicPartSent(by=one, to=other):
-            return (one, other)
-        case GrantBegun(by=one) | GrantStepTaken(by=one):
-            return (one,)
-        case AuditAsked(by=one, of=other) | AuditAnswered(by=one, asker=other):
-            return (one, other)
-        case LocationCreated(accounts=accounts) | LocationChanged(accounts=accounts):
-            return accounts
-        case LocationRemoved(accounts=accounts):
-            return accounts
-        case SharingKeyErased(accounts=accounts):
-            return accounts
-        case KeyringFetched(account=one) | KeyringRefused(account=one):
-            return (one,)
-    return ()
+    """The accounts whom an event concerns, each once."""
+    found: list[str] = []
+    for name in CONCERNED.get(type(event), ()):
+        match getattr(event, name):
+            case str(account) | Side(account=account):
+                found.append(account)
+            case None:
+                pass
+            case several:
+                found += several
+    return tuple(dict.fromkeys(found)) if len(found) > 1 else tuple(found)
 
 
 def entry(happened: Positioned) -> FeedEntry:
     """The line that the feed shows."""
     event = happened.event
-    refs = {name: value for name in NAMED[type(event)] if isinstance(value := getattr(event, name), str)}
+    return FeedEntry(happened.position, event.name, happened.meta.at, happened.meta.actor, refs(event))
+
+
+def refs(event: Event) -> dict[str, str]:
+    """What an event is about."""
     if isinstance(event, SealedErased):
-        refs = {"id": event.id, "digests": " ".join(event.digests)}
-    if isinstance(event, ItemAdded | ItemEdited | ItemKept):
-        refs["version"] = str(getattr(event, "version", 1))
-    if isinstance(event, PieceSet | PieceRemoved | RulesSet):
-        refs["version"] = str(event.version)
-    if isinstance(event, InstructionGiven | InstructionAnswered):
-        refs["n"] = str(event.n)
-    if isinstance(event, PieceGranted | PieceReleased):
-        refs |= {"reader": event.reader, "generation": str(event.generation)}
-    if isinstance(event, SharingKeyGranted | SharingKeyRotated):
-        refs |= {"n": str(event.n), "generation": str(event.generation)}
-    if isinstance(event, GrantBegun | GrantStepTaken):
-        refs |= {"grant": event.grant, "to": event.to}
-    if isinstance(event, GrantStepTaken):
-        refs |= {"step": event.step, "outcome": event.outcome}
-    if isinstance(event, AuditAsked | AuditAnswered):
-        refs["audit"] = event.audit
-    if isinstance(event, LocationChanged):
-        refs["n"] = str(event.n)
-    if isinstance(event, SharingKeyGranted | PublicPartSent):
-        refs["to"] = event.to
-    return FeedEntry(happened.position, event.name, happened.meta.at, happened.meta.actor, refs)
+        return {"id": event.id, "digests": " ".join(event.digests)}
+    found = {name: value for name in NAMED[type(event)] if isinstance(value := getattr(event, name), str)}
+    for name in NUMBERED.get(type(event), ()):
+        found[name] = str(getattr(event, name))
+    return found | {"version": "1"} if isinstance(event, ItemAdded) else found
 
 
 class Line(NamedTuple):
-    """A line as it stands in the feed of each of these accounts, but for its number and link."""
+    """A line as it stands in the feed of each of these accounts, but for its number and link; `refs` is JSON."""
 
     accounts: tuple[str, ...]
     position: int
     event: str
     at: str
     actor: str
-    refs: dict[str, str]
+    refs: str
+    tail: bytes
 
 
 def lines(happened: Iterable[Positioned]) -> Iterator[Line]:
     """What events say in the feeds of whom they concern."""
     for each in happened:
-        if accounts := tuple(dict.fromkeys(audience(each.event))):
-            said = entry(each)
-            yield Line(accounts, said.position, said.event, instant(said.at), said.actor, said.refs)
+        if accounts := audience(each.event):
+            at, said = instant(each.meta.at), canonical_refs(refs(each.event))
+            tail = feed_tail(each.position, each.event.name, at, each.meta.actor, said)
+            yield Line(accounts, each.position, each.event.name, at, each.meta.actor, said, tail)
 
 
 def changes(lines: Sequence[Line], db: sa.Connection, heads: sa.Table = feed_heads) -> Iterator[Change]:
@@ -262,7 +245,6 @@ def _heads(accounts: set[str], db: sa.Connection, heads: sa.Table) -> dict[str, 
 
 
 def _row(account: str, line: Line, seq: int, previous: str) -> dict[str, Value]:
-    link = feed_link(account, seq + 1, previous, line.position, line.event, line.at, line.actor, line.refs)
     return {
         "account": account,
         "position": line.position,
@@ -271,7 +253,7 @@ def _row(account: str, line: Line, seq: int, previous: str) -> dict[str, Value]:
         "actor": line.actor,
         "refs": line.refs,
         "seq": seq + 1,
-        "link": link,
+        "link": link_to(account, seq + 1, previous, line.tail),
     }
 
 

@@ -12,7 +12,7 @@ from privity.messages.items import ItemRemoved
 from privity.messages.recorded import Positioned
 from privity.messages.shares import ShareRemoved
 from privity.messages.views import AskFiles, FileRow
-from projections.changes import Change, instant
+from projections.changes import Change, folds, instant
 from projections.delegations import delegated
 from projections.desk import Desk, Page, page, view
 from projections.tables import files, shares
@@ -26,6 +26,7 @@ DELETE_OVER = files.delete().where(files.c.connection == sa.bindparam("over"))
 COPIED = ("of", "file", "owner", "connection", "content")
 
 
+@folds(FileAttached, FileDetached, ItemRemoved, ItemDropped, ShareRemoved, ConnectionRemoved)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

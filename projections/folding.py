@@ -15,10 +15,10 @@ import sqlalchemy as sa
 from privity.errors import IntegrityAlarm
 from privity.messages.recorded import Positioned
 from projections import feed
-from projections.changes import Run, Runs, write
-from projections.projector import folded
+from projections.changes import Run, Runs, Write, write
 from projections.tables import feed as feed_table
 from projections.tables import feed_heads, metadata, progress
+from projections.views import folded
 
 After = Callable[[int, int], Sequence[Positioned]]
 """Reads at most so many events behind a position; with processes it has to be picklable."""
@@ -29,7 +29,7 @@ PAGE = 1000
 AHEAD = 4
 """Pages that are made before they are needed: what is held in memory."""
 GARBAGE = 100_000
-"""Objects after which such a process looks for cycles: pages are many objects, and none of them in a cycle."""
+"""Objects after which a process that folds looks for cycles: pages are many objects, and none of them in a cycle."""
 WORTH = 20_000
 """Events from which on it pays to start processes."""
 WORKERS = 1
@@ -74,7 +74,7 @@ class Folding:
         lines = list(feed.lines(happened)) if self.tables & FEEDS else []
         return Page(stop, len(happened), _runs(self.driver, self.prefix).of(changes), lines)
 
-    def write(self, page: Page, db: sa.Connection) -> None:
+    def write(self, page: Page, db: sa.Connection, write: Write = write) -> None:
         """Execute a page, in whatever transaction the connection is."""
         write(page.runs, db)
         if page.lines:
@@ -106,9 +106,12 @@ def pool(events: int, workers: int) -> Iterator[ProcessPoolExecutor | None]:
         return
     context = multiprocessing.get_context("spawn")
     made = ProcessPoolExecutor(workers, mp_context=context, initializer=gc.set_threshold, initargs=(GARBAGE,))
+    before = gc.get_threshold()
+    gc.set_threshold(GARBAGE, *before[1:])
     try:
         yield made
     finally:
+        gc.set_threshold(*before)
         made.shutdown(cancel_futures=True)
 
 

@@ -12,7 +12,7 @@ from privity.messages.grants import AuditAnswered, AuditAsked, GrantBegun, Grant
 from privity.messages.recorded import Positioned
 from privity.messages.sharing_keys import SharingKeyErased, SharingKeyRotated
 from privity.messages.views import AskGrants, AskKeyAudits, GrantRow, GrantStepRow, KeyAuditRow
-from projections.changes import Change, instant
+from projections.changes import Change, folds, instant
 from projections.desk import Desk, Page, page, view
 from projections.tables import accounts, grant_steps, grants, key_audits
 
@@ -43,6 +43,16 @@ FORGET = key_audits.delete().where(_audit)
 FORGET_OF = key_audits.delete().where(key_audits.c.asker == sa.bindparam("by"))
 
 
+@folds(
+    GrantBegun,
+    GrantStepTaken,
+    AuditAsked,
+    AuditAnswered,
+    SharingKeyRotated,
+    SharingKeyErased,
+    AccountClosed,
+    ConnectionRemoved,
+)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

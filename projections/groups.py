@@ -29,7 +29,7 @@ from privity.messages.views import (
     GroupRow,
 )
 from projections.accounts import chain_of
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.desk import Desk, Page, page, view
 from projections.tables import accounts, group_epochs, group_lines, group_members, groups, identity_records
 
@@ -57,6 +57,7 @@ MAX_CHAINS = 512 * 1024
 """Characters of identity chains that one page carries; a first row goes out with its own."""
 
 
+@folds(GroupAdvanced, GroupKeyed, GroupClaimed, GroupLeft, GroupPosted, GroupWithdrawn)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

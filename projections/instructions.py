@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from privity.messages.instructions import InstructionAnswered, InstructionGiven
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskInstructions, InstructionRow
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.delegations import check_delegate
 from projections.desk import Desk, Page, page, view
 from projections.tables import instructions
@@ -30,6 +30,7 @@ SIGNED = ("principal", "delegation", "n", "by", "record", "signature", "content"
 UNANSWERED: dict[str, object] = dict.fromkeys(("answered", "code", "share"))
 
 
+@folds(InstructionGiven, InstructionAnswered)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

@@ -19,7 +19,7 @@ from privity.messages.invitations import (
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskInvitations, AskOffer, InvitationRow, OfferRow
 from projections.accounts import chain_of
-from projections.changes import Change, instant
+from projections.changes import Change, folds, instant
 from projections.desk import Desk, Page, page, view
 from projections.tables import addresses, invitations
 
@@ -37,6 +37,7 @@ CLOSE_ALL = (
 COPIED = ("invitation", "inviter", "email", "record", "mac", "token_hash", "note")
 
 
+@folds(ConnectionInvited, InvitationCancelled, InvitationDeclined, InvitationAccepted, AccountClosed)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

@@ -8,7 +8,7 @@ from privity.messages.delegations import ItemDropped, ItemKept
 from privity.messages.items import ItemAdded, ItemEdited, ItemRemoved
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskItems, ItemRow
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.delegations import check_delegate
 from projections.desk import Desk, Page, page, view
 from projections.tables import items, shares
@@ -22,6 +22,7 @@ UNSIGNED = dict.fromkeys(SIGNED)
 DELETE = items.delete().where(_one)
 
 
+@folds(ItemAdded, ItemEdited, ItemKept, ItemRemoved, ItemDropped)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from privity.messages.keys import KeypairRemoved, KeypairStored, PublicKeyPublished
 from privity.messages.recorded import Positioned
 from privity.messages.views import AskKeys, KeyRow
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.desk import Desk, Page, page, view
 from projections.tables import keys
 
@@ -16,6 +16,7 @@ PUBLISH = keys.update().where(keys.c.key == sa.bindparam("of")).values(published
 DELETE = keys.delete().where(keys.c.key == sa.bindparam("of"))
 
 
+@folds(KeypairStored, PublicKeyPublished, KeypairRemoved)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

@@ -181,7 +181,7 @@ class Live:
     async def _announce(self, happened: Sequence[Positioned]) -> None:
         await self.announced.to(self._projector.position)
         for each in happened[-MAX_LIVE_LINES:]:
-            for account in dict.fromkeys(feed.audience(each.event)):
+            for account in feed.audience(each.event):
                 await self._publish(feed_subject(account), feed_entry.dump_json(feed.entry(each)))
 
 

@@ -18,7 +18,7 @@ from privity.messages.views import (
     LocationRow,
 )
 from projections.accounts import chain_of
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.desk import Desk, Page, page, view
 from projections.tables import accounts, location_lines, location_readers, locations
 
@@ -36,6 +36,7 @@ MAX_CHAINS = 512 * 1024
 """Characters of identity chains that one page carries; a first row goes out with its own."""
 
 
+@folds(LocationCreated, LocationChanged, LocationRemoved, SharingKeyGranted, SharingKeyRotated, SharingKeyErased)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here. Who holds the key reads, also before there is a location."""
     match happened.event:
@@ -63,8 +64,8 @@ def apply(happened: Positioned) -> Iterator[Change]:
         case SharingKeyRotated(key=key, dropped=dropped):
             for account in dropped:
                 yield Change(location_readers, DELETE_READER, {"of": key, "whom": account})
-        case SharingKeyErased(key=key, accounts=gone):
-            for account in gone:
+        case SharingKeyErased(key=key, by=by, whole=whole, accounts=told):
+            for account in told if whole else (by,):
                 yield Change(location_readers, DELETE_READER, {"of": key, "whom": account})
 
 

@@ -29,7 +29,7 @@ from privity.messages.views import (
     RequestRow,
     RulesRow,
 )
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.desk import Desk, Page, page, view
 from projections.tables import accounts, connections, piece_readers, piece_requests, piece_rules, pieces
 
@@ -83,6 +83,7 @@ SET_RULES = (
 )
 
 
+@folds(PieceSet, PieceGranted, PieceStored, PieceReleased, PieceRemoved, ConnectionRemoved, RulesSet)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:
@@ -109,8 +110,6 @@ def apply(happened: Positioned) -> Iterator[Change]:
             yield Change(piece_rules, INSERT_RULES, row)
         case RulesSet(account=account, version=version, rules=rules):
             yield Change(piece_rules, SET_RULES, {"of": account, "new_version": version, "new_rules": rules})
-        case _:
-            yield from _apply_request(happened)
 
 
 def _set(position: int, event: PieceSet) -> Iterator[Change]:
@@ -123,7 +122,9 @@ def _set(position: int, event: PieceSet) -> Iterator[Change]:
     yield Change(piece_readers, FORGET_RELEASED, {"of": event.piece, "newest": event.generation})
 
 
-def _apply_request(happened: Positioned) -> Iterator[Change]:
+@folds(PieceRequested, RequestApproved, RequestDeclined, RequestClosed)
+def apply_request(happened: Positioned) -> Iterator[Change]:
+    """What an event changes among the requests."""
     match happened.event:
         case PieceRequested(n=1) as event:
             names = ("request", "owner", "asker", "piece_name", *ASKED)

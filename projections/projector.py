@@ -1,9 +1,8 @@
 """The projector: folds events into all views, rows and position in one transaction."""
 
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -11,53 +10,15 @@ from sqlalchemy.schema import DropTable
 
 from privity.encoding import digest
 from privity.messages.recorded import Positioned
-from projections import (
-    accounts,
-    connections,
-    delegations,
-    feed,
-    files,
-    grants,
-    groups,
-    instructions,
-    invitations,
-    items,
-    keys,
-    locations,
-    pieces,
-    shares,
-    sharing_keys,
-    suppliers,
-)
-from projections.changes import Change, execute
+from projections import feed
+from projections.changes import execute
 from projections.tables import metadata, progress
 from projections.turns import drop_rest, identity_of, turn
+from projections.views import folded
 
 log = logging.getLogger(__name__)
 
-Apply = Callable[[Positioned], Iterator[Change]]
-
-VIEWS: tuple[Apply, ...] = tuple(
-    view.apply
-    for view in (
-        accounts,
-        keys,
-        invitations,
-        connections,
-        delegations,
-        instructions,
-        items,
-        files,
-        shares,
-        pieces,
-        groups,
-        sharing_keys,
-        grants,
-        locations,
-        suppliers,
-    )
-)
-FOLD = 2
+FOLD = 3
 """To be raised when the same events fold to other rows; that the tables are others is noticed without it."""
 ANEW, GONE = "anew_", "gone_"
 """What the tables of a rebuild begin with, and those that it has replaced and not dropped yet."""
@@ -154,11 +115,6 @@ class Projector:
 def leftovers(db: sa.Connection) -> list[str]:
     """The tables of rebuilds, by what their names begin with."""
     return [each for each in sa.inspect(db).get_table_names() if each.startswith((ANEW, GONE))]
-
-
-def folded(happened: Iterable[Positioned]) -> Iterator[Change]:
-    """What events change in all views but the feed."""
-    return chain.from_iterable(view(each) for each in happened for view in VIEWS)
 
 
 def reached(db: sa.Connection) -> int:

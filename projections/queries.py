@@ -33,51 +33,14 @@ from privity.messages import envelope
 from privity.messages.catalog import explain
 from privity.messages.envelope import Answer, QueryEnvelope, Result
 from privity.messages.views import ASKS, Ask, AskKeyring, AskResult
-from projections import (
-    accounts,
-    connections,
-    delegations,
-    feed,
-    files,
-    grants,
-    groups,
-    instructions,
-    invitations,
-    items,
-    keys,
-    locations,
-    pieces,
-    shares,
-    sharing_keys,
-    suppliers,
-)
-from projections import log as log_views
-from projections.desk import VIEWS, Desk, Log, Page
+from projections import accounts, views
+from projections.desk import Desk, Log, Page
 from projections.live import Announced
 from projections.nonces import Nonces
 from projections.reads import Asked, Reads, released
 
 log = logging.getLogger(__name__)
 
-REGISTERED = (
-    accounts,
-    keys,
-    invitations,
-    connections,
-    delegations,
-    instructions,
-    items,
-    shares,
-    feed,
-    log_views,
-    pieces,
-    groups,
-    sharing_keys,
-    grants,
-    files,
-    locations,
-    suppliers,
-)
 WORKERS = 256
 """Queries heard at a time; most of them wait for a position, and few threads do the reading."""
 MAX_QUERY = 64 * 1024
@@ -291,7 +254,7 @@ class Queries:
             return Page((result,), ((),))
         with self._engine.connect() as db:
             desk = Desk(account, datetime.now(UTC), db, nonce is not None, self._mail_token, self._log)
-            return VIEWS[type(ask)](ask, desk)
+            return views.look(ask, desk)
 
     def _keyring(self, account: str, ask: AskKeyring, nonce: str | None, *, admitted: bool) -> Page[object]:
         """Who proves nothing uses up no nonce: there is room for so many used ones, and none for strangers'."""

@@ -14,10 +14,11 @@ import sqlalchemy as sa
 from sqlalchemy.schema import DropTable
 
 from privity.errors import Busy, NotFound
-from projections.folding import FEEDS, TABLES, WORKERS, After, Folding, Progress, beside, pages, pool
+from projections.changes import write_apart
+from projections.folding import FEEDS, TABLES, WORKERS, WORTH, After, Folding, Progress, beside, pages, pool
 from projections.projector import ANEW, GONE, NAME, leftovers, reached, snapshot, table_rows
 from projections.tables import metadata, progress
-from projections.turns import only_rebuild, turn
+from projections.turns import file_of, only_rebuild, turn
 
 log = logging.getLogger(__name__)
 
@@ -25,8 +26,10 @@ SHOWN = 3
 """Differences that are told of each table."""
 NEAR = 200
 """Events behind the live views that are folded in the transaction of the swap."""
-SLICE = 1000
-"""Rows of a replaced table that are dropped in one turn."""
+SLICE = 2000
+"""Rows that are copied, or of a replaced table dropped, in one turn."""
+APART = "apart"
+"""What the name of the file ends with, into which SQLite's views are folded before they are copied beside."""
 CHECKPOINT_EVERY = 4
 """Pages after which what was written is brought from SQLite's log into its file."""
 LOCK_TIMEOUT = "100ms"
@@ -35,7 +38,7 @@ ATTEMPTS = 300
 RETRY = 0.02
 BREATH = 0.001
 REMADE = "the views are being made anew by the backend itself"
-CACHE = "cache_size=-65536"
+CACHE = "cache_size=-131072"
 """Of SQLite, in KiB: random keys meet many pages."""
 
 
@@ -89,6 +92,8 @@ class _Rebuild:
         self._folding = Folding(after, engine.url.drivername, self._anew, tables)
         self._pages = 0
         self.position = 0
+        path = file_of(engine)
+        self._file = None if path is None else Path(f"{path}-{APART}")
         if self._sqlite:
             for pragma in (CACHE, "wal_autocheckpoint=0"):
                 db.exec_driver_sql(f"PRAGMA {pragma}")
@@ -108,8 +113,10 @@ class _Rebuild:
 
     def fold(self, workers: int, told: Progress) -> None:
         """Fold until the live views are near, or up to the end that was given."""
-        total = self._goal() - self.position
-        with pool(total, workers) as processes:
+        total = self._goal()
+        if self._file is not None and total >= WORTH:
+            self._fold_apart(self._file, total, workers, told)
+        with pool(total - self.position, workers) as processes:
             while (goal := self._goal()) - self.position > (NEAR if self._until is None else 0):
                 for page in pages(self._folding, self.position, goal, processes):
                     with self._writing():
@@ -117,6 +124,29 @@ class _Rebuild:
                     self.position = page.position
                     told(page.position, goal)
                     self._rest()
+
+    def _fold_apart(self, file: Path, goal: int, workers: int, told: Progress) -> None:
+        """Fold what there is into a file of its own, and copy that: a few rows in each turn."""
+        with _folded_into(file, self._folding.after, self._folding.tables, goal, workers, told):
+            pass
+        self._db.exec_driver_sql("ATTACH DATABASE ? AS apart", (str(file),))
+        try:
+            for name in sorted(self._folding.tables):
+                last = self._db.exec_driver_sql(f'SELECT max(rowid) FROM apart."{name}"').scalar()  # noqa: S608 - ours
+                self._db.commit()
+                for start in range(0, last or 0, SLICE):
+                    with self._writing():
+                        self._db.exec_driver_sql(
+                            f'INSERT INTO main."{self._anew}{name}" SELECT * FROM apart."{name}"'  # noqa: S608 - ours
+                            " WHERE rowid > ? AND rowid <= ?",
+                            (start, start + SLICE),
+                        )
+                    self._rest()
+        finally:
+            self._db.rollback()
+            self._db.exec_driver_sql("DETACH DATABASE apart")
+            self._db.commit()
+        self.position = goal
 
     def swap(self) -> None:
         """Replace the tables, each where the live views stand; or all at once."""
@@ -132,6 +162,8 @@ class _Rebuild:
 
     def clear(self) -> None:
         """Drop what this or an earlier rebuild has left; of large tables on SQLite a few rows in each turn."""
+        if self._file is not None:
+            self._file.unlink(missing_ok=True)
         names = leftovers(self._db)
         self._db.commit()
         for name in names:
@@ -210,22 +242,32 @@ class _Rebuild:
 @contextmanager
 def folded_apart(after: After, stop: int, workers: int = WORKERS, told: Progress = _untold) -> Iterator[sa.Engine]:
     """Views folded up to a position into a file of their own, which is gone afterwards."""
-    with TemporaryDirectory(prefix="privity-replay-") as folder:
-        engine = sa.create_engine(f"sqlite:///{Path(folder) / 'views.db'}")
-        sa.event.listen(engine, "connect", _careless)
-        try:
-            with engine.begin() as db:
-                metadata.create_all(db)
-                db.execute(progress.insert().values(name=NAME, position=stop))
-            folding = Folding(after, engine.url.drivername)
-            with pool(stop, workers) as processes:
-                for page in pages(folding, 0, stop, processes):
-                    with engine.begin() as db:
-                        folding.write(page, db)
-                    told(page.position, stop)
-            yield engine
-        finally:
-            engine.dispose()
+    with (
+        TemporaryDirectory(prefix="privity-replay-") as folder,
+        _folded_into(Path(folder) / "views.db", after, TABLES, stop, workers, told) as engine,
+    ):
+        yield engine
+
+
+@contextmanager
+def _folded_into(
+    path: Path, after: After, tables: frozenset[str], stop: int, workers: int, told: Progress
+) -> Iterator[sa.Engine]:
+    """Views folded up to a position into a new file, in one transaction: nobody else waits for it."""
+    engine = sa.create_engine(f"sqlite:///{path}")
+    sa.event.listen(engine, "connect", _careless)
+    try:
+        with engine.begin() as db:
+            metadata.create_all(db)
+            db.execute(progress.insert().values(name=NAME, position=stop))
+        folding = Folding(after, engine.url.drivername, tables=tables)
+        with pool(stop, workers) as processes, engine.begin() as db:
+            for page in pages(folding, 0, stop, processes):
+                folding.write(page, db, write_apart)
+                told(page.position, stop)
+        yield engine
+    finally:
+        engine.dispose()
 
 
 def _careless(connection: sa.pool.ConnectionPoolEntry, _: object) -> None:

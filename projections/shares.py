@@ -6,7 +6,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from privity.crypto.sharing import read_manifest
+from privity.crypto.sharing import line_number
 from privity.encoding import unb64
 from privity.messages.connections import ConnectionRemoved
 from privity.messages.recorded import Positioned
@@ -19,7 +19,7 @@ from privity.messages.shares import (
     TermsAccepted,
 )
 from privity.messages.views import AskLine, AskShares, AskSpaces, LineRow, ShareRow, SpaceRow
-from projections.changes import Change, instant
+from projections.changes import Change, folds, instant
 from projections.delegations import check_delegate
 from projections.desk import Desk, Page, page, view
 from projections.tables import accounts, lines, shares, space_members, spaces
@@ -68,6 +68,7 @@ REVISE = (
 )
 
 
+@folds(EncryptionSpaceOpened, ShareCreated, ShareRevised, TermsAccepted, ShareClaimed, ShareRemoved, ConnectionRemoved)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:
@@ -112,7 +113,7 @@ def _brought(position: int, event: ShareCreated | ShareRevised, generation: int)
 
 def _line(position: int, event: ShareCreated | ShareRevised) -> Iterator[Change]:
     """The share in its sender's line; one of Privity 0.1 stands in none."""
-    n = read_manifest(unb64(event.manifest)).n
+    n = line_number(unb64(event.manifest))
     if n:
         names = ("connection", "share", "recipient", "manifest", "signature")
         row = {name: getattr(event, name) for name in names}

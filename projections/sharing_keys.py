@@ -25,7 +25,7 @@ from privity.messages.views import (
     SharingKeyRow,
 )
 from projections.accounts import chain_of
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.desk import Desk, Page, page, view
 from projections.tables import (
     accounts,
@@ -64,6 +64,15 @@ END = tuple(
 )
 
 
+@folds(
+    SharingKeyCreated,
+    SharingKeyGranted,
+    SharingKeyRotated,
+    SharingKeyClaimed,
+    SharingKeyNoted,
+    PublicPartSent,
+    SharingKeyErased,
+)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here."""
     match happened.event:

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from privity.messages.recorded import Positioned
 from privity.messages.suppliers import SupplierAnnounced, SupplierReplaced
 from privity.messages.views import AskSuppliers, SupplierRow
-from projections.changes import Change
+from projections.changes import Change, folds
 from projections.desk import Desk, Page, page, view
 from projections.tables import suppliers
 
@@ -18,6 +18,7 @@ REPLACE = suppliers.update().where(_supplier).values(replaced_by=sa.bindparam("n
 SHOWN = ("supplier", "called", "public", "quota", "replaced_by", "order")
 
 
+@folds(SupplierAnnounced, SupplierReplaced)
 def apply(happened: Positioned) -> Iterator[Change]:
     """What an event changes here; what a supplier says anew stands for what it said before."""
     match happened.event:

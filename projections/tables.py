@@ -1,8 +1,22 @@
 """The tables of all views, and how far they have got."""
 
+import json
+from typing import Any
+
 import sqlalchemy as sa
 
 metadata = sa.MetaData()
+
+
+class WrittenJSON(sa.TypeDecorator[Any]):
+    """JSON that is a text already when it is stored, as it was hashed; a value when it is read."""
+
+    impl = sa.Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, dialect: sa.Dialect) -> Any:
+        """The value."""
+        return None if value is None else json.loads(value)
 
 
 def _text(name: str, *, nullable: bool = False) -> sa.Column[str]:
@@ -487,7 +501,7 @@ feed = sa.Table(
     _text("event"),
     _text("at"),
     _text("actor"),
-    sa.Column("refs", sa.JSON, nullable=False),
+    sa.Column("refs", WrittenJSON, nullable=False),
     sa.Column("seq", sa.BigInteger, nullable=False),
     _text("link"),
     sa.Index(

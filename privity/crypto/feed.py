@@ -9,6 +9,22 @@ from privity.encoding import b64, lp, sha256
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
 
+def canonical_refs(refs: Mapping[str, str]) -> str:
+    """What a line is about, as it is hashed: JSON with sorted keys, without spaces."""
+    return _canonical(dict(refs))
+
+
+def feed_tail(position: int, event: str, at_text: str, actor: str, canonical: str) -> bytes:
+    """What a line says, the same in the feed of everybody whom it concerns: the end of what is hashed."""
+    return lp(*(text.encode() for text in (str(position), event, at_text, actor, canonical)))
+
+
+def link_to(account: str, seq: int, previous: str, tail: bytes) -> str:
+    """As `feed_link`, of a `feed_tail`."""
+    head = lp(labels.FEED_LINK, account.encode(), str(seq).encode(), previous.encode())
+    return b64(sha256(head + tail))
+
+
 def feed_link(
     account: str, seq: int, previous: str, position: int, event: str, at_text: str, actor: str, refs: Mapping[str, str]
 ) -> str:
@@ -21,5 +37,4 @@ def feed_link(
         at_text: when it was recorded, in UTC as `2026-01-02T03:04:05.000006+00:00`: always six digits of microseconds.
         refs: what it is about; hashed as JSON with sorted keys, without spaces, in UTF-8.
     """
-    texts = (account, str(seq), previous, str(position), event, at_text, actor, _canonical(dict(refs)))
-    return b64(sha256(lp(labels.FEED_LINK, *(text.encode() for text in texts))))
+    return link_to(account, seq, previous, feed_tail(position, event, at_text, actor, canonical_refs(refs)))

@@ -37,6 +37,7 @@ __all__ = [
     "accept_terms",
     "check_accepted",
     "line_id",
+    "line_number",
     "new_terms",
     "open_item",
     "open_note",
@@ -285,6 +286,14 @@ def read_manifest(manifest: bytes) -> Manifest:
         checkpoint=checkpoint,
         **found,
     )
+
+
+def line_number(manifest: bytes) -> int:
+    """The place in its sender's line, of a manifest that was read before; 0 where it stands in none."""
+    n = json.loads(manifest).get("n", 0)
+    if type(n) is not int:
+        raise Malformed("the manifest's number is no number")
+    return n
 
 
 def _conditions(facts: Facts) -> dict[str, Any]:

@@ -56,7 +56,9 @@ def whole(recorded: Sequence[Positioned], tmp_path: Path) -> list[tuple[str, tup
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that a story takes many pages, and the live views get away from the rebuild."""
+    """So that a story takes many pages, is folded apart first, and the live views get away from the rebuild."""
+    monkeypatch.setattr(rebuild, "WORTH", 1)
+    monkeypatch.setattr(rebuild, "SLICE", 3)
     monkeypatch.setattr(folding, "PAGE", 7)
     monkeypatch.setattr(rebuild, "NEAR", 3)
     monkeypatch.setattr(folding.pages, "__defaults__", (7,))
@@ -85,7 +87,9 @@ def test_bent_views_are_replaced_by_right_ones_and_nothing_is_left_over(
     assert indexed(bent) == indexes
 
 
-def test_one_view_is_replaced_alone_and_a_feed_with_its_heads(bent: sa.Engine, recorded: Sequence[Positioned]) -> None:
+def test_one_view_is_replaced_alone_and_a_feed_with_its_heads(
+    bent: sa.Engine, recorded: Sequence[Positioned], small_pages: None
+) -> None:
     rebuild.rebuild(bent, after(recorded), frozenset({"shares"}))
     assert {line.partition(":")[0] for line in differences(bent, after(recorded))[1]} == {"feed", "items"}
     rebuild.rebuild(bent, after(recorded), frozenset({"feed"}))

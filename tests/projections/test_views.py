@@ -1,5 +1,7 @@
 """The views: equal rows on each database, however the events came; and pages that leave nothing out."""
 
+import ast
+import inspect
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -40,7 +42,8 @@ from privity.messages.views import (
     AskSharingKeys,
     AskSpaces,
 )
-from projections import accounts, connections, feed, projector
+from projections import accounts, connections, feed, views
+from projections.changes import FOLDS
 from projections.desk import VIEWS, Desk, Page
 from projections.projector import Projector, rows, snapshot
 from projections.rebuild import differences
@@ -70,12 +73,22 @@ def _names(each: Any) -> bool:
 
 def test_a_change_looks_at_its_own_table_only() -> None:
     """What came in one batch is executed table by table: else a rebuild would fold otherwise than the live views."""
-    modules = {id(view.__globals__): view.__globals__ for view in projector.VIEWS}
-    changes = [each for names in modules.values() for each in names.values() if isinstance(each, sa.UpdateBase)]
+    changes = [each for module in views.ALL for each in vars(module).values() if isinstance(each, sa.UpdateBase)]
     assert len(changes) > 50
     assert {other for each in changes for other in others_in(each)} == set()
     of_bob = grants.delete().where(grants.c.grant.in_(sa.select(grant_steps.c.grant)))
     assert others_in(of_bob) == {"grant_steps"}
+
+
+def test_what_folds_events_is_asked_about_those_that_it_names_and_no_others() -> None:
+    named: dict[Any, set[str]] = {}
+    for event, folds in FOLDS.items():
+        for apply in folds:
+            named.setdefault(apply, set()).add(event.__name__)
+    assert len(named) > 15
+    for apply, events in named.items():
+        cases = [each for each in ast.walk(ast.parse(inspect.getsource(apply))) if isinstance(each, ast.MatchClass)]
+        assert events == {ast.unparse(each.cls) for each in cases}, apply.__module__
 
 
 def after(events: Sequence[Positioned]) -> Any:
