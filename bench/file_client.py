@@ -15,6 +15,7 @@ from privity.agent import identity, sharing_keys, supplying
 from privity.agent.downloads import get_object
 from privity.agent.uploads import put_object
 from privity.encoding import b64
+from privity.heap import keep_freed
 from privity.messages.suppliers import Register
 from privity.testing.people import Person
 
@@ -85,6 +86,7 @@ def _forget_peak() -> None:
 
 def main(arguments: Sequence[str], say: Callable[[str], None] = print) -> None:
     """Measure and print."""
+    keep_freed()
     home, address, source, suppliers, bus = arguments
     person = Person(address, Path(home), os.environ["PRIVITY_SERVER"], os.environ["PRIVITY_PASSPHRASE"])
     others = {"suppliers": [int(pid) for pid in suppliers.split(",")], "bus": [int(pid) for pid in bus.split(",")]}

@@ -28,6 +28,7 @@ from infra.bus import connect
 from infra.processes import Child, stop_on_signals
 from privity.crypto.coding import FRAGMENT_BYTES, Coding, ObjectPlace, seal_segment
 from privity.crypto.keyring import new_dek
+from privity.heap import keep_freed
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
 
@@ -63,6 +64,7 @@ def measure(size: int = SIZE) -> dict[str, Figures]:
 
 def processor() -> Figures:
     """MiB of plaintext a second on one thread."""
+    keep_freed()
     coding, key, place = Coding(NEEDED, SLOTS), new_dek(), ObjectPlace("k" * 52, "o" * 26, 1)
     plain = os.urandom(coding.capacity)
     sealed = seal_segment(key, plain, place, 0)

@@ -4,10 +4,12 @@ People's agents and the operator's repair both use it; how they prove that they 
 that a supplier says is believed here: fragments are held against their hashes by who reads them.
 """
 
+import asyncio
+import random
 import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -20,8 +22,10 @@ from privity.crypto.supplying import Wish, sign_order, sign_proof
 from privity.encoding import b64, unb64
 from privity.errors import (
     BadProof,
+    Busy,
     LeaseEnded,
     Malformed,
+    RateLimited,
     StaleVersion,
     SupplierAway,
     SupplierSlow,
@@ -55,6 +59,8 @@ from privity.messages.suppliers import (
 Asker = Callable[[str, bytes, float], Awaitable[bytes]]
 """Sends a request on a subject and waits so many seconds for its answer; raises as `ask_supplier`."""
 
+T = TypeVar("T")
+
 SHORT: Final = 5.0
 """Seconds that a supplier has for what takes it no time."""
 LONG: Final = 15.0
@@ -64,6 +70,8 @@ MAX_PAGES: Final = 1000
 MAX_OBJECTS: Final = 50_000
 """That are listed under one key: a supplier has no more."""
 NONCE_BYTES: Final = 32
+BUSY_DELAYS: Final = (0.2, 0.4, 0.8, 1.6)
+"""Seconds after which a supplier that is busy is asked again, each up to half as many more; then it is believed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +186,14 @@ class Supplier:
 
     async def register(self, register: Register, log: SigningKey | None = None) -> None:
         """Make a key, or a newer record of it, known there; by order of the operator with the home's log key."""
-        nonce = await self.nonce()
-        wish = Wish(self.known.public, register.verb, register.key, None, unb64(nonce), None)
-        order = None if log is None else b64(sign_order(log, wish))
-        await self.ask(replace(register, nonce=nonce, order=order))
+
+        async def once() -> None:
+            nonce = await self.nonce()
+            wish = Wish(self.known.public, register.verb, register.key, None, unb64(nonce), None)
+            order = None if log is None else b64(sign_order(log, wish))
+            await self.ask(replace(register, nonce=nonce, order=order))
+
+        await patiently(once)
 
     async def replace(self, lost: str, order: str) -> None:
         """Have it take a lost supplier's place, by the operator's order; it tells the home."""
@@ -224,7 +236,7 @@ class Lease:
     async def renew(self) -> None:
         """Prove anew, over a fresh nonce. A supplier that was away may know an older record of the key, or none."""
         try:
-            await self._open()
+            await patiently(self._open)
         except (UnknownKey, BadProof) as error:
             if self._prover.register is None:
                 raise
@@ -232,7 +244,7 @@ class Lease:
                 await self.supplier.register(self._prover.register, self._prover.log)
             except StaleVersion:
                 raise error from None
-            await self._open()
+            await patiently(self._open)
 
     async def _open(self) -> None:
         wish = replace(self._wish, nonce=unb64(await self.supplier.nonce()))
@@ -310,13 +322,32 @@ class Lease:
     async def _asked(
         self, request: Callable[[], Request], blob: bytes | memoryview | None = None
     ) -> tuple[Supplied, bytes]:
+        async def once() -> tuple[Supplied, bytes]:
+            return await self.supplier.ask(request(), blob)
+
         before = self._lease
         try:
-            return await self.supplier.ask(request(), blob)
+            return await patiently(once)
         except LeaseEnded:
             if self._lease == before:  # else another request has renewed it meanwhile
                 await self.renew()
-            return await self.supplier.ask(request(), blob)
+            return await patiently(once)
+
+
+async def patiently(once: Callable[[], Awaitable[T]]) -> T:
+    """Try until a supplier is not busy any more, some 4 seconds long: it is not lost by that.
+
+    Each try begins from the start: a nonce is used up also by what was refused then.
+
+    Raises:
+        Busy, RateLimited: it still is.
+    """
+    for delay in BUSY_DELAYS:
+        try:
+            return await once()
+        except (Busy, RateLimited):
+            await asyncio.sleep(delay * random.uniform(1, 1.5))  # noqa: S311 - it spreads load and guards nothing
+    return await once()
 
 
 async def ask_supplier(client: Client, subject: str, data: bytes, patience: float) -> bytes:

@@ -36,6 +36,7 @@ from privity.errors import (
     RootDiffers,
     TooLarge,
 )
+from privity.heap import settle
 from privity.messages.suppliers import FRAGMENT_BYTES, MAX_LISTED, MAX_SEGMENTS, Listed
 
 log = logging.getLogger("privity.supplier")
@@ -51,6 +52,8 @@ MAX_OWN_KEYS: Final = 1000
 """That one person brought."""
 PERSON_SHARE: Final = 0.75
 """Of the quota: the most that the keys take that one person brought."""
+SMALL_SHARE: Final = 1 / 16
+"""Of the quota: what is beyond `PERSON_SHARE` is for those whose keys take no more, so that two cannot fill it."""
 DISK_SHARE: Final = 8
 """A supplier that is told no quota takes at most the eighth part of what is free on its disk."""
 RESERVE: Final = 2**30
@@ -600,6 +603,9 @@ class Shelf:
             raise QuotaExceeded(f"{self._count.used} of {self._quota} bytes are used; {size} more have no room")
         if self._quota and by and used + size > share:
             raise QuotaExceeded(f"{used} of one person's {share} bytes are used; {size} more have no room")
+        small = int(self._quota * SMALL_SHARE)
+        if self._quota and by and self._count.used + size > share and used + size > small:
+            raise QuotaExceeded(f"what is left here is for those who use at most {small} bytes")
         if self._folder is not None:
             disk = shutil.disk_usage(self._folder)
             if disk.free - size < min(RESERVE, disk.total // 20):
@@ -710,7 +716,7 @@ def _sync(folder: Path, files: list[Path]) -> None:
     for path in [*files, *(each for each in folders if each.is_relative_to(folder)), folder]:
         opened = os.open(path, os.O_RDONLY)
         try:
-            os.fsync(opened)
+            settle(opened)
         finally:
             os.close(opened)
 

@@ -11,7 +11,7 @@ import os
 import stat
 from collections import deque
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -26,12 +26,15 @@ from privity.crypto.coding import FRAGMENT_BYTES, Coding, ObjectPlace, open_segm
 from privity.encoding import b64
 from privity.errors import AlreadyExists, DoesNotOpen, ForgedRecord, Malformed, TooLarge
 from privity.gathering import Gatherer, Trouble
+from privity.heap import settle
 from privity.messages.locations import StoredObject
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 6 * 1024 * 1024
 """Bytes of fragments on their way at once, about."""
+SETTLE_EACH: Final = 16 * 1024 * 1024
+"""Bytes that are written before they are brought to the disk, while the reading goes on."""
 PART: Final = ".part"
 DRAFT_NAME: Final = 100
 """Bytes of a file's name in its draft's."""
@@ -89,7 +92,7 @@ async def get_object(
                 draft.unlink()
                 raise
             if reading.digest == sha256:
-                _named(file, draft, sink)
+                await asyncio.to_thread(_named, file, draft, sink)
                 break
             draft.unlink()
         if not resumed:
@@ -140,6 +143,7 @@ class _Reading:
         self._progress = progress
         self._hash = sha256()
         self._first = 0
+        self._unsettled = 0
 
     @property
     def digest(self) -> str:
@@ -164,11 +168,15 @@ class _Reading:
         window = max(2, IN_FLIGHT // (self._coding.needed * FRAGMENT_BYTES))
         running: deque[asyncio.Task[dict[int, bytes]]] = deque()
         loop, worker = asyncio.get_running_loop(), ThreadPoolExecutor(1)  # each thread would hold memory of its own
+        settler, settling = ThreadPoolExecutor(1), Future[None]()
+        settling.set_result(None)
         try:
             for index in range(self._first, count):
                 while len(running) < window and index + len(running) < count:
                     running.append(asyncio.create_task(gatherer.segment(index + len(running))))
                 await loop.run_in_executor(worker, self._write, index, await running.popleft())
+                if self._unsettled > SETTLE_EACH and settling.done():  # into memory no more is read than that
+                    self._unsettled, settling = 0, settler.submit(settle, self._file.fileno())
                 if self._progress is not None:
                     self._progress(min(self._size, (index + 1) * self._coding.capacity))
         finally:
@@ -176,6 +184,7 @@ class _Reading:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             worker.shutdown(wait=False)
+            await asyncio.to_thread(settler.shutdown)
         return tuple(gatherer.troubles[slot] for slot in sorted(gatherer.troubles))
 
     def _write(self, index: int, fragments: dict[int, bytes]) -> None:
@@ -184,6 +193,7 @@ class _Reading:
         plain = plain if len(plain) <= left else plain[:left]
         self._hash.update(plain)
         self._file.write(plain)
+        self._unsettled += len(plain)
 
 
 @contextmanager

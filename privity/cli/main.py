@@ -15,6 +15,7 @@ from privity.cli import (
     agent,
     audit,
     connections,
+    consumers,
     delegations,
     feed,
     grants,
@@ -26,6 +27,7 @@ from privity.cli import (
     pieces,
     requests,
     rules,
+    schema,
     shares,
     suppliers,
     tasks,
@@ -33,6 +35,7 @@ from privity.cli import (
 from privity.cli.context import DEFAULT_HOME, Context, context
 from privity.encoding import printable
 from privity.errors import PrivityError
+from privity.heap import keep_freed
 from privity.plain import PlainFormatter
 
 INTERRUPTED = 130
@@ -61,6 +64,7 @@ for name, group in {
     "rule": rules.app,
     "profile": pieces.profile,
     "supplier": suppliers.app,
+    "consumer": consumers.app,
     "audit": audit.app,
     "dead": operate.dead,
 }.items():
@@ -76,6 +80,7 @@ for command in (
     operate.nats_config,
     operate.status,
     operate.replay,
+    schema.schema,
     operate.bench,
 ):
     app.command()(command)
@@ -154,6 +159,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
+    keep_freed()
     sys.exit(run(sys.argv[1:]))
 
 
