@@ -145,7 +145,8 @@ def decide(command: Command, load: Load, by: Actor, **facts: Any) -> list[Event]
             return sharing_key.decide_note(command, load(sharing_key.State, id), by)
         case SendPublicPart(key=id, connection=over_id):
             joined = load(connection.State, over_id)
-            return sharing_key.decide_send_public(command, load(sharing_key.State, id), by, connection=joined)
+            state, line = load(sharing_key.State, id), _keyline(over_id, load, by)
+            return sharing_key.decide_send_public(command, state, by, connection=joined, line=line)
         case EraseSharingKey(key=id):
             used = load(location.State, id).stands
             return sharing_key.decide_erase(command, load(sharing_key.State, id), by, **{"used": used} | facts)
@@ -243,6 +244,11 @@ def _grant(command: Command, load: Load, by: Actor, *, holds: bool = False, newe
     raise NotImplementedError(type(command).__name__)
 
 
+def _keyline(connection_id: str, load: Load, by: Actor) -> sharing_key.Line:
+    id = line_of(connection_id, by.account)
+    return sharing_key.Line(id, load(sharing_key.LineState, id))
+
+
 def _sharing_key(
     command: CreateSharingKey | GrantSharingKey | RotateSharingKey,
     load: Load,
@@ -261,7 +267,9 @@ def _sharing_key(
             holding = tuple(sorted({*who, to})) if holders is None else holders
             record = sharing_key.Said(named, n, state.generation, holding, follows=True)
             joined = load(connection.State, command.connection)
-            return sharing_key.decide_grant(command, state, by, said=replace(record, **said), connection=joined)
+            line = _keyline(command.connection, load, by)
+            said_ = replace(record, **said)
+            return sharing_key.decide_grant(command, state, by, said=said_, connection=joined, line=line)
     staying = sorted(who - set(command.dropped)) if holders is None else holders
     over = {one: load(connection.State, state.held[one].connection) for one in who}
     record = sharing_key.Said(named, command.n, command.generation, tuple(staying), follows=True)

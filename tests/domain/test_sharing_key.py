@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from domain import sharing_key
-from privity.errors import AlreadyExists, Malformed, NotConnected, NotFound, StaleVersion, TooLarge
+from privity.errors import AlreadyExists, Malformed, NotConnected, NotFound, StaleVersion, TooLarge, TooManyKeys
 from privity.messages.connections import ConnectionEstablished, ConnectionRemoved
 from privity.messages.sharing_keys import (
     MAX_GRANTED,
@@ -22,6 +22,7 @@ from privity.messages.sharing_keys import (
     SharingKeyClaimed,
     SharingKeyCreated,
     SharingKeyErased,
+    SharingKeyGiven,
     SharingKeyGranted,
     SharingKeyNoted,
     SharingKeyRotated,
@@ -32,6 +33,7 @@ from tests.examples import ANN, BOB, EVE, erased, example, long_id, sealed
 KEY = long_id("sharing key")
 CONNECTED, CREATED = example(ConnectionEstablished), example(SharingKeyCreated)
 GRANTED, CLAIMED, SENT = example(SharingKeyGranted), example(SharingKeyClaimed), example(PublicPartSent)
+GIVEN = example(SharingKeyGiven)
 HELD = (CONNECTED, CREATED, GRANTED)
 NO_KEY = NotFound("there is no such sharing key")
 ALONE = {"dropped": (BOB.account,)}
@@ -51,7 +53,7 @@ def test_b3_a_key_is_made_once_at_its_first_record() -> None:
 
 
 def test_the_creator_grants_it_to_whom_they_are_connected_with() -> None:
-    given(CONNECTED, CREATED).when(example(GrantSharingKey), by=ANN).then(GRANTED)
+    given(CONNECTED, CREATED).when(example(GrantSharingKey), by=ANN).then(GRANTED, GIVEN)
     given(CREATED).when(example(GrantSharingKey), by=ANN).then(NotConnected)
     given(CONNECTED, CREATED).when(example(GrantSharingKey, to=EVE.account), by=ANN).then(NotConnected)
     given(CONNECTED, CREATED).when(example(GrantSharingKey, to=ANN.account), by=ANN).then(NotConnected)
@@ -91,7 +93,7 @@ def test_who_holds_the_key_over_this_connection_is_not_granted_it_again() -> Non
     given(*HELD).when(example(GrantSharingKey, **again), by=ANN).then(AlreadyExists)
     given(*HELD, example(SharingKeyErased, by=BOB.account, whole=False)).when(
         example(GrantSharingKey, **again), by=ANN
-    ).then(example(SharingKeyGranted, **again))
+    ).then(example(SharingKeyGranted, **again), GIVEN)
 
 
 def test_a_key_has_so_many_holders_and_records(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,6 +103,21 @@ def test_a_key_has_so_many_holders_and_records(monkeypatch: pytest.MonkeyPatch) 
     given(*HELD).when(example(RotateSharingKey), by=ANN).then(TooLarge)
     monkeypatch.setattr(sharing_key, "MAX_KNOWING", 0)
     given(CONNECTED, CREATED).when(example(SendPublicPart), by=ANN).then(TooLarge)
+
+
+def test_nobody_is_given_keys_without_end_over_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All that there ever were count: to take a key back makes room for none. What somebody has goes on."""
+    monkeypatch.setattr(sharing_key, "MAX_GIVEN", 2)
+    second = example(SharingKeyGiven, n=2)
+    before = (CONNECTED, CREATED, GIVEN)
+    given(*before).when(example(GrantSharingKey), by=ANN).then(GRANTED, second)
+    given(*before).when(example(SendPublicPart), by=ANN).then(SENT, second)
+    full = (*before, second)
+    given(*full).when(example(GrantSharingKey), by=ANN).then(TooManyKeys)
+    given(*full).when(example(SendPublicPart), by=ANN).then(TooManyKeys)
+    given(*full, SENT).when(example(GrantSharingKey), by=ANN).then(GRANTED, erased(KEY, SENT.sealed, of=(BOB,)))
+    others = example(SharingKeyGiven, line=long_id("another line"), n=2)
+    given(*before, others).when(example(GrantSharingKey), by=ANN).then(GRANTED, second)
 
 
 def test_b16_somebody_can_be_dropped_when_no_more_grants_are_taken(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -205,7 +222,7 @@ def test_of_two_devices_that_keep_a_note_at_once_one_has_to_read_again() -> None
 
 
 def test_b7_holders_give_the_public_part_of_this_generation_to_whom_they_are_connected_with() -> None:
-    given(CONNECTED, CREATED).when(example(SendPublicPart), by=ANN).then(SENT).when(
+    given(CONNECTED, CREATED).when(example(SendPublicPart), by=ANN).then(SENT, GIVEN).when(
         example(SendPublicPart, sealed=sealed("again")), by=ANN
     ).then_nothing()
     given(CREATED).when(example(SendPublicPart), by=ANN).then(NotConnected)

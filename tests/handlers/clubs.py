@@ -19,6 +19,7 @@ from privity.crypto.groups import (
     sign_post,
     wraps_root,
 )
+from privity.crypto.identity import Identity
 from privity.crypto.keyring import new_dek, new_kek
 from privity.encoding import b64, digest, new_id
 from privity.messages.groups import (
@@ -43,16 +44,19 @@ class Club:
     founder: Citizen
     roles: dict[str, GroupRole] = field(default_factory=dict)
     people: dict[str, Citizen] = field(default_factory=dict)
+    identities: dict[str, Identity] = field(default_factory=dict)
+    """As the epoch has them: a member's may have gone on since."""
     epochs: list[Epoch] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     keys: dict[int, bytes] = field(default_factory=dict)
     n: int = 0
     last: str | None = None
+    nonce: bytes = NONCE
 
     @property
     def id(self) -> str:
         """The group's id."""
-        return group_id(self.founder.account, NONCE)
+        return group_id(self.founder.account, self.nonce)
 
     @property
     def roster(self) -> Roster:
@@ -60,19 +64,28 @@ class Club:
         return Roster(self._member(each) for each in self.people.values())
 
     def advances(
-        self, changes: Mapping[str, tuple[Citizen, GroupRole | None]], over: Mapping[str, str] | None = None
+        self,
+        changes: Mapping[str, tuple[Citizen, GroupRole | None]],
+        over: Mapping[str, str] | None = None,
+        *,
+        renewed: bool | None = None,
     ) -> list[Delivery]:
-        """The next epoch, by the founder: new roles, or None for who is dropped; in one chunk."""
+        """The next epoch, by the founder: new roles, or None for who is dropped; in one chunk.
+
+        `renewed`: whether the space key is a new one, if not just where somebody is dropped.
+        """
         number, before = len(self.epochs) + 1, self.roster
         place = before.proof(self.founder.account) if self.epochs else (0, ())
         dropped = tuple(sorted(one for one, (_, role) in changes.items() if role is None))
-        renewed = not self.epochs or bool(dropped)
+        if renewed is None:
+            renewed = not self.epochs or bool(dropped)
         for account, (citizen, role) in changes.items():
             if role is None:
-                del self.people[account], self.roles[account]
+                del self.people[account], self.roles[account], self.identities[account]
             else:
                 self.people[account], self.roles[account] = citizen, role
-        staged = self.people if renewed else {one: each for one, (each, _) in changes.items()}
+                self.identities[account] = citizen.identity
+        staged = self.people if renewed else {one: each for one, (each, role) in changes.items() if role is not None}
         key = number if renewed else self.epochs[-1].key
         self.keys.setdefault(key, new_kek())
         wraps = {account: self._wrap(each, key) for account, each in staged.items()}
@@ -110,13 +123,13 @@ class Club:
         """A member goes."""
         return by.says(LeaveGroup(self.id, len(self.epochs)))
 
-    def posts(self, by: Citizen, post: str, version: int = 1) -> Delivery:
+    def posts(self, by: Citizen, post: str, version: int = 1, content: bytes = b"what is posted") -> Delivery:
         """A post, or its next version."""
         index, proof = self.roster.proof(by.account)
         sealed = seal_post(
             self.keys[self.epochs[-1].key],
             new_dek(),
-            b"what is posted",
+            content,
             epoch=self.epochs[-1],
             post=post,
             version=version,
@@ -155,15 +168,15 @@ class Club:
         self.n, self.last = self.n + 1, digest(manifest)
 
     def _member(self, citizen: Citizen) -> Member:
-        now = citizen.identity
+        now = self.identities[citizen.account]
         return Member(citizen.account, self.roles[citizen.account], b64(now.head), digest(now.seal))
 
     def _said(self, citizen: Citizen) -> GroupMember:
         member = self._member(citizen)
-        return GroupMember(self.roles[citizen.account], citizen.identity.n, member.head, member.seal)
+        return GroupMember(self.roles[citizen.account], self.identities[citizen.account].n, member.head, member.seal)
 
     def _wrap(self, citizen: Citizen, key: int) -> bytes:
-        now = citizen.identity
+        now = self.identities[citizen.account]
         return seal_space_key(now.seal_suite, now.seal, self.keys[key], self.id, key, self._member(citizen))
 
     def _parts(self, key: int) -> tuple[bytes, ...]:
@@ -192,7 +205,7 @@ class Club:
             last=self.last,
             checkpoint=CHECKPOINT,
             dropped=dropped,
-            nonce=None if before else b64(NONCE),
+            nonce=None if before else b64(self.nonce),
         )
         record, signature = sign_epoch(self.founder.keys.sign, epoch)
         self.epochs.append(epoch)

@@ -122,13 +122,19 @@ class Delegates:
         return self.principal.says(command, *wraps.values(), older)
 
     def kept(
-        self, by: Citizen, item: str, version: int = 1, checkpoint: str = CHECKPOINT, **changes: object
+        self,
+        by: Citizen,
+        item: str,
+        version: int = 1,
+        checkpoint: str = CHECKPOINT,
+        content: bytes = b"kept",
+        **changes: object,
     ) -> Delivery:
         """A version of an item under the newest key; `changes` are of the command alone."""
         grant = self.grants.get(by.account)
         sealed = seal_version(
             self.keys[-1],
-            b"kept",
+            content,
             principal=self.principal.account,
             item=item,
             version=version,
@@ -155,7 +161,9 @@ class Delegates:
         """A delegate gives an item up."""
         return by.says(DropItem(self.principal.account, self.grants[by.account].delegation, item))
 
-    def instructed(self, by: Citizen, said: Mapping[str, object] | None = None, **changes: object) -> Delivery:
+    def instructed(
+        self, by: Citizen, said: Mapping[str, object] | None = None, wants: bytes = b"wanted", **changes: object
+    ) -> Delivery:
         """What a delegate wants done; `said` is said otherwise in the record, `changes` in the command."""
         self.instructions += 1
         place = {
@@ -164,7 +172,7 @@ class Delegates:
             "delegation": self.grants[by.account].delegation,
         }
         numbers = {"n": self.instructions, "generation": self.generation}
-        content = seal_instruction(self.keys[-1], b"wanted", **place, **numbers)  # type: ignore[arg-type]
+        content = seal_instruction(self.keys[-1], wants, **place, **numbers)  # type: ignore[arg-type]
         instruction = Instruction(
             **place,
             **numbers,

@@ -103,15 +103,17 @@ class Held:
         command = GrantSharingKey(self.id, id, to.account, over, self.record.n, *self._signed(), digest(wrap))
         return self.creator.says(command, wrap)
 
-    def rotated(self, staying: Citizen, over: str) -> Delivery:
-        """The next generation, for a holder who stays."""
+    def rotated(self, *staying: tuple[Citizen, str], dropped: tuple[str, ...] = ()) -> Delivery:
+        """The next generation, for the holders who stay, each over a connection."""
         before, self.part = self.part, PrivatePart.generate()
         public = {"seal": self.part.pair.public, "sign": self.part.sign.public}
-        self._next(generation=self.record.generation + 1, **public)
-        wraps = {self.creator.account: self._wrapped(self.creator), staying.account: self._sealed(staying, over)}
+        holders = tuple(sorted(each.account for each, _ in staying))
+        self._next(generation=self.record.generation + 1, holders=holders, **public)
+        wraps = {self.creator.account: self._wrapped(self.creator)}
+        wraps |= {each.account: self._sealed(each, over) for each, over in staying}
         link = link_part(self.part, before, self.id, self.record.generation)
         named = {account: digest(wrap) for account, wrap in wraps.items()}
-        place = (self.id, self.record.n, self.record.generation, ())
+        place = (self.id, self.record.n, self.record.generation, dropped)
         return self.creator.says(RotateSharingKey(*place, *self._signed(), named, digest(link)), *wraps.values(), link)
 
     def claimed(self, by: Citizen) -> Delivery:
@@ -169,11 +171,11 @@ class Held:
         """An empty location."""
         return self.creator.says(CreateLocation(self.id, 1, tuple(each.id for each in keepers)))
 
-    def changed(self, by: Citizen, *objects: StoredObject) -> Delivery:
+    def changed(self, by: Citizen, *objects: StoredObject, says: bytes = b"[]") -> Delivery:
         """The next change of the location, by anybody who holds the key."""
         n, prev, generation = self.line[0] + 1, self.line[1], self.record.generation
         place = {"location": self.id, "n": n, "generation": generation, "by": by.account}
-        body = seal_body(self.record.suite, self.record.seal, b"[]", **place)  # type: ignore[arg-type]
+        body = seal_body(self.record.suite, self.record.seal, says, **place)  # type: ignore[arg-type]
         rest = {"prev": prev, "body": digest(body), "checkpoint": CHECKPOINT}
         stand = objects_digest([asdict(each) for each in objects], ())
         manifest, signature = sign_manifest(by.keys.sign, Manifest(**place, **rest, objects=stand))  # type: ignore[arg-type]
@@ -213,6 +215,6 @@ def told(ann: Citizen, bob: Citizen, eve: Citizen, over: str, with_eve: str) -> 
     stored = StoredObject(new_id(), 1, 1, (key32("root"),))
     said = [keeper.announces(), key.created(), *key.begun(bob, over), key.told(bob, over), key.granted(bob, over)]
     said += [key.claimed(bob), key.noted(bob), key.told(eve, with_eve), *key.audited(bob, over)]
-    said += [key.placed(keeper), key.changed(ann), key.changed(bob, stored), key.rotated(bob, over)]
+    said += [key.placed(keeper), key.changed(ann), key.changed(bob, stored), key.rotated((bob, over))]
     said += [gone.created(), gone.placed(keeper), gone.changed(ann), gone.unplaced(), gone.erased(ann)]
     return said

@@ -2,7 +2,7 @@
 
 import secrets
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from handlers import accounts, connections, files, groups, invitations, items, keys, pieces, shares
@@ -159,9 +159,9 @@ class Citizen:
             return self.says(AddItem(item, digest(content), digest(wrap)), content, wrap)
         return self.says(EditItem(item, version, digest(content), digest(wrap)), content, wrap)
 
-    def invites(self, email: str) -> "Invitation":
-        """An invitation with a secret of its own."""
-        return Invitation(self, email)
+    def invites(self, email: str, at: datetime = NOW) -> "Invitation":
+        """An invitation with a secret of its own, for two weeks."""
+        return Invitation(self, email, at=at)
 
 
 @dataclass
@@ -176,10 +176,11 @@ class Invitation:
     connection: str = ""
     acceptance: bytes = b""
     acceptors_note: str = ""
+    at: datetime = NOW
 
     def __post_init__(self) -> None:
         head = self.inviter.identity.head
-        self.expires = NOW + timedelta(days=14)
+        self.expires = self.at + timedelta(days=14)
         self.offer = make_invitation(
             self.secret,
             inv=self.id,
@@ -265,6 +266,7 @@ class Shared:
     conditions: Conditions = field(default_factory=Conditions)
     manifest: bytes = b""
     checkpoint: str = CHECKPOINT
+    content: bytes = b"what is shared"
 
     def created(self) -> Delivery:
         """Sealed to the recipient's connection key, and signed as the next of the owner's line."""
@@ -309,7 +311,7 @@ class Shared:
         sealed = seal_share(
             new_dek(),
             self.owner.kek,
-            b"what is shared",
+            self.content,
             share=self.id,
             space=self.space,
             connection=self.connection,

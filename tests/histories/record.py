@@ -20,7 +20,7 @@ from rich.console import Console
 
 from handlers.committer import Committer
 from infra.store import open_store
-from privity.cli.demo import Story
+from privity.cli.demo import SUPPLIERS, Story
 from privity.cli.stage import Stage
 from privity.testing.histories import Happened, Histories
 from privity.testing.home import RunningHome
@@ -48,7 +48,7 @@ def stored(url: str) -> Iterator[Happened]:
 def demo(folder: Path) -> Iterable[Happened]:
     """The demo's story, on a home of its own; all that it checks must hold."""
     stage = Stage(Console(file=io.StringIO()))
-    with RunningHome(folder / "home") as home:
+    with RunningHome(folder / "home", suppliers=SUPPLIERS) as home:
         Story(stage, folder, home).run()
     failed = [what for what, held in stage.checks if not held]
     if failed or not stage.checks:

@@ -54,7 +54,7 @@ from tests.handlers.people import Citizen
 from tests.handlers.story import Story
 
 UNHEARD = {"address-claimed", "pair-connected", "pair-parted", "encryption-space-opened", "line-extended"}
-UNHEARD |= {"group-line-extended", "supplier-announced", "supplier-named", "supplier-replaced"}
+UNHEARD |= {"group-line-extended", "supplier-announced", "supplier-named", "supplier-replaced", "sharing-key-given"}
 """Events of the backend's own bookkeeping: what they mean to somebody, another event of the same command says.
 
 Of suppliers everybody may read, and nobody is told.

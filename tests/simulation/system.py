@@ -1,0 +1,216 @@
+"""A home in this process, of the real parts: store and views on disk, committer, projector, queries. It may die."""
+
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+import app
+from handlers.committer import Committer, Outcome
+from handlers.invitations import mail_token
+from handlers.opening import Delivery
+from infra.log import Log
+from infra.mapping import to_positioned
+from infra.store import Batch, EventStore, Written, open_store
+from infra.views_db import open_views
+from privity.crypto.command import unframe
+from privity.errors import NotDelegated, NotFound
+from privity.messages.erasing import SealedErased
+from privity.messages.recorded import Positioned
+from privity.messages.views import Ask
+from privity.testing.seeded import Clock
+from projections.desk import VIEWS, Desk
+from projections.projector import Projector
+from projections.rebuild import differences, rebuild
+from tests.handlers.people import HOME, LOG
+
+STORE, VIEWS_FILE = "store.db", "views.db"
+CONTEXTS = app.CONTEXTS
+"""Imported, all handlers and views are registered."""
+ALL = 10_000
+"""More events than a run has."""
+
+
+class Died(BaseException):
+    """The process ends here."""
+
+
+class System:
+    """One home; each life after a death has a folder of its own, and begins with what was on disk then."""
+
+    def __init__(self, root: Path, clock: Clock, *, of: "System | None" = None) -> None:
+        self.root, self.clock = root, clock
+        self.folder = root / "life-0"
+        self._lives = 0
+        if of is None:
+            self.folder.mkdir(parents=True)
+        else:
+            of.copy(self.folder)
+        self._open()
+
+    def _open(self) -> None:
+        self.store: EventStore = open_store(f"sqlite:///{self.folder / STORE}")
+        self.committer = Committer(self.store, HOME, self.clock, Log(self.store, LOG, HOME.id))
+        self.engine = open_views(f"sqlite:///{self.folder / VIEWS_FILE}")
+        self.projector = Projector(self.engine)
+
+    def close(self) -> None:
+        """Let go of the files."""
+        self.store.close()
+        self.engine.dispose()
+
+    def copy(self, folder: Path) -> None:
+        """What is on disk now, into a new folder, as a process finds it that begins behind `kill -9`."""
+        folder.mkdir(parents=True)
+        for path in self.folder.glob("*.db*"):
+            if not path.name.endswith("-shm"):
+                shutil.copy(path, folder)
+
+    # What it does.
+
+    def process(self, batch: Sequence[Delivery]) -> list[Outcome]:
+        """Decide and append."""
+        return self.committer.process(batch)
+
+    def dies_deciding(self, batch: Sequence[Delivery]) -> None:
+        """It ends when all is decided, and before anything is written."""
+
+        def write(_: Batch) -> Written:
+            raise Died
+
+        self.store.write = write  # type: ignore[method-assign, assignment]
+        self._dies(batch)
+
+    def dies_writing(self, batch: Sequence[Delivery]) -> None:
+        """It ends when all is written, and nothing committed: so it was on disk at that moment."""
+        recorder: Any = self.store._recorder
+        really = recorder._insert_events
+
+        def insert(*arguments: Any, **named: Any) -> None:
+            really(*arguments, **named)
+            self.copy(self._next())
+            raise Died
+
+        recorder._insert_events = insert
+        self._dies(batch)
+
+    def dies_answering(self, batch: Sequence[Delivery]) -> None:
+        """It ends when all is committed, and before anybody hears of it."""
+        really = self.store.write
+
+        def write(written: Batch) -> Written:
+            really(written)
+            raise Died
+
+        self.store.write = write  # type: ignore[method-assign, assignment]
+        self._dies(batch)
+
+    def _dies(self, batch: Sequence[Delivery]) -> None:
+        with suppress(Died):
+            self.committer.process(batch)  # which lives, where nothing is to be written
+        self.begins_anew()
+
+    def begins_anew(self) -> None:
+        """As after `kill -9`: nothing is closed in order, and what was in memory is gone."""
+        before, after = self.folder, self._next()
+        if not after.exists():
+            self.copy(after)
+        self.close()
+        shutil.rmtree(before)
+        self._lives += 1
+        self.folder = after
+        self._open()
+
+    def _next(self) -> Path:
+        return self.root / f"life-{self._lives + 1}"
+
+    # What it shows.
+
+    def after(self, position: int, limit: int) -> Sequence[Positioned]:
+        """Events of the store, as the projector reads them."""
+        return [to_positioned(stored) for stored in self.store.after(position, limit)]
+
+    def follow(self, page: int = ALL, again: int = 0) -> None:
+        """Fold in at most `page` events; `again` come a second time before them."""
+        behind = max(0, self.projector.position - again)
+        self.projector.apply(list(self.after(behind, page + again)))
+
+    def dies_folding(self, statement: int) -> None:
+        """It ends at the n-th statement of the projector's transaction, if there are so many."""
+
+        def count(*_: object) -> None:
+            nonlocal statement
+            statement -= 1
+            if statement < 0:
+                raise Died
+
+        sa.event.listen(self.engine, "before_cursor_execute", count)
+        try:
+            self.follow()
+        except Died:
+            self.begins_anew()
+        finally:
+            if sa.event.contains(self.engine, "before_cursor_execute", count):
+                sa.event.remove(self.engine, "before_cursor_execute", count)
+
+    def loses_views(self) -> None:
+        """Somebody deletes the views; the projector notices, as it does by its watchdog."""
+        for path in self.folder.glob(f"{VIEWS_FILE}*"):
+            path.unlink()
+        assert not self.projector.stands(), "it is not noticed that the views are gone"
+        self.projector.make_again()
+
+    def rebuilds(self) -> None:
+        """The views are folded anew beside themselves."""
+        rebuild(self.engine, self.after, workers=0)
+
+    def ask(self, account: str, ask: Ask) -> tuple[list[Any], dict[str, bytes]]:
+        """Rows of a view and the sealed objects with them, as somebody is answered now; nothing of what is not theirs.
+
+        Raises:
+            AssertionError: the store has lost an object that the views name.
+        """
+        with self.engine.connect() as db:
+            desk = Desk(account, self.clock(), db, True, lambda invitation: mail_token(HOME, invitation))
+            try:
+                page = VIEWS[type(ask)](ask, desk)
+            except (NotFound, NotDelegated):
+                return [], {}
+        assert not page.more, "a page is too small for this run"
+        named = list(dict.fromkeys(each for sealed in page.sealed for each in sealed))
+        found = dict(self.store.sealed(named))
+        assert found.keys() == set(named), f"{type(ask).__name__} names sealed objects that are not there"
+        return list(page.rows), found
+
+    # What must hold.
+
+    def check(self, brought: Counter[str]) -> None:
+        """The views are those of a rebuild, the log has every event, and the store just what was not erased.
+
+        Args:
+            brought: how many accepted commands brought each sealed object.
+
+        Raises:
+            AssertionError: one of these does not hold.
+        """
+        assert differences(self.engine, self.after, workers=0) == (self.projector.position, [])
+        stored = self.store.after(0, ALL)
+        assert [each.position for each in stored] == list(range(1, self.store.head() + 1))
+        assert self.store.frontier().size == len(stored)
+        left = brought.copy()
+        for each in stored:
+            event = to_positioned(each).event
+            if isinstance(event, SealedErased):
+                left.subtract(event.digests)
+        found = self.store.sealed(list(left))
+        assert set(found) == {digest for digest, count in left.items() if count > 0}, "what was erased, or was not"
+
+
+def sealed_behind(delivery: Delivery) -> list[bytes]:
+    """The sealed objects that came with a command."""
+    _, _, *blobs = unframe(delivery.data, 100, 10**8)
+    return blobs

@@ -1,0 +1,73 @@
+"""What every kind of rules needs: a world, and how to choose in it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar, TypeVar
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine
+
+from tests.handlers.people import Citizen
+from tests.simulation.model import Model
+from tests.simulation.people import NAMES, Somebody
+from tests.simulation.world import World
+
+T = TypeVar("T")
+
+people = st.sampled_from(NAMES)
+"""Whoever does something."""
+some = st.integers(0, 7)
+"""Which of the things that there are; the first ones are the simplest."""
+
+odd = st.sampled_from([False, False, False, False, True])
+"""Whether it goes otherwise than it mostly does."""
+
+
+class Talking(RuleBasedStateMachine):
+    """Rules about one world, the newest of which is kept for who wants to see what went wrong."""
+
+    worlds: ClassVar["Worlds"]
+
+    def __init__(self, world: World | None = None) -> None:
+        super().__init__()
+        self.world = world or self.worlds.begin()
+
+    @property
+    def model(self) -> Model:
+        """What must be."""
+        return self.world.model
+
+    def person(self, name: str) -> Somebody:
+        """Who has this name."""
+        return self.world.people[name]
+
+    def name(self, of: Citizen) -> str:
+        """By which the model knows a person."""
+        return next(name for name, each in self.world.people.items() if each.account == of.account)
+
+    def friends(self, name: str) -> dict[str, str]:
+        """With whom somebody is connected, and by what."""
+        found = {each.peer_of(name): id for id, each in self.model.connections.items() if each.joins(name)}
+        return {name: found[name] for name in NAMES if name in found}
+
+
+class Worlds:
+    """Where worlds come from: each is a copy of a first one."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.newest = self.first = World(folder / "first")
+        self._count = 0
+
+    def begin(self) -> World:
+        """A new one; the one before goes."""
+        if self.newest is not self.first:
+            self.newest.close()
+        self._count += 1
+        self.newest = World(self.folder / f"world-{self._count}", of=self.first)
+        return self.newest
+
+
+def pick(things: Sequence[T], which: int) -> T | None:
+    """One of several, or None of none."""
+    return things[which % len(things)] if things else None
