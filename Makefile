@@ -8,11 +8,11 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; 
 BIN := .venv/bin
 STAMP := .venv/.installed
 ROOMS := privity domain handlers projections infra $(wildcard app.py)
-CODE := $(ROOMS) $(wildcard bench) examples tests
+CODE := $(ROOMS) $(wildcard bench) docs examples tests
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help install demo test trials soak check format bench lock clean
+.PHONY: help install demo test trials soak check format bench schema docs lock clean
 
 help:
 	@echo "make install   make .venv, with .venv/bin/privity"
@@ -23,6 +23,8 @@ help:
 	@echo "make check     format, lint, types and import rules"
 	@echo "make format    format the code"
 	@echo "make bench     measure, beside the floors of this machine"
+	@echo "make schema    write docs/asyncapi.json anew: the contract changed"
+	@echo "make docs      build the pages into site/"
 	@echo "make lock      resolve requirements.lock anew"
 	@echo "make clean     remove what the tasks made"
 
@@ -61,6 +63,12 @@ format: $(STAMP)
 bench: $(STAMP)
 	@$(BIN)/privity bench
 
+schema: $(STAMP)
+	@$(BIN)/privity schema --out docs/asyncapi.json
+
+docs: $(STAMP)
+	@$(BIN)/sphinx-build --quiet --fail-on-warning -b html -d .venv/.doctrees docs site
+
 # Run it on the oldest Python served: newer ones need a subset of what it locks.
 lock:
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || { \
@@ -69,8 +77,8 @@ lock:
 		.venv/lock/bin/pip install --quiet pip-tools==7.6.2; }
 	@CUSTOM_COMPILE_COMMAND="make lock" .venv/lock/bin/pip-compile --quiet --upgrade --generate-hashes \
 		--strip-extras --no-emit-options --no-emit-index-url --no-emit-trusted-host --no-emit-find-links \
-		--extra server --extra dev --output-file requirements.lock pyproject.toml
+		--extra server --extra dev --extra docs --output-file requirements.lock pyproject.toml
 
 clean:
-	@rm -rf .venv dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv dist site .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

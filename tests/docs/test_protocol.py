@@ -18,7 +18,7 @@ from privity.crypto.merkle import Frontier, leaf_hash, verify_consistency, verif
 from privity.crypto.sharing import line_id
 from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, lp, unb64
-from privity.messages import views
+from privity.messages import past, views
 from privity.messages.catalog import COMMANDS, EVENTS, sealed_fields
 from privity.messages.envelope import MAX_MESSAGE, MAX_PAYLOAD, MAX_SEALED
 from privity.messages.instructions import MAX_DAYS, MAX_OPEN
@@ -30,39 +30,9 @@ from tests.docs.pages import ROOT
 TEXT = (ROOT / "docs" / "protocol.md").read_text()
 EXAMPLE = json.loads(TEXT.partition("<!-- example -->\n```json\n")[2].partition("```")[0])
 LABELS = sorted(value.decode() for value in vars(labels).values() if isinstance(value, bytes))
-ROWS = {
-    "account": views.AccountRow,
-    "keys": views.KeyRow,
-    "invitations": views.InvitationRow,
-    "offer": views.OfferRow,
-    "connections": views.ConnectionRow,
-    "items": views.ItemRow,
-    "vaults": views.VaultRow,
-    "delegations": views.DelegationRow,
-    "instructions": views.InstructionRow,
-    "shares": views.ShareRow,
-    "files": views.FileRow,
-    "spaces": views.SpaceRow,
-    "line": views.LineRow,
-    "groups": views.GroupRow,
-    "group-epochs": views.GroupEpochRow,
-    "group-members": views.GroupMemberRow,
-    "group-line": views.GroupLineRow,
-    "locations": views.LocationRow,
-    "location-line": views.LocationLineRow,
-    "location-people": views.LocationPersonRow,
-    "pieces": views.PieceRow,
-    "readers": views.ReaderRow,
-    "requests": views.RequestRow,
-    "rules": views.RulesRow,
-    "sharing-keys": views.SharingKeyRow,
-    "key-records": views.KeyRecordRow,
-    "key-holders": views.KeyHolderRow,
-    "key-audits": views.KeyAuditRow,
-    "suppliers": views.SupplierRow,
-    "checkpoint": views.CheckpointRow,
-    "evidence": views.EvidenceRow,
-}
+OTHERWISE = {"keyring", "feed", "result", "grants"}
+"""Views whose rows the page says in another way."""
+ROWS = {view: row for view, row in views.ROWS.items() if view not in OTHERWISE}
 PAGING = {"after", "limit"}
 
 
@@ -105,7 +75,7 @@ def test_the_page_has_every_view_with_its_parameters_and_the_fields_of_its_rows(
     _, parameters, fields = row(name, behind="| view |")
     assert names(views.ASKS[name]) - PAGING <= quoted(parameters)
     if name in ROWS:
-        assert quoted(fields) == names(ROWS[name])
+        assert (quoted(fields), italic(fields)) == (names(ROWS[name]), set(sealed_fields(ROWS[name])))
 
 
 @pytest.mark.parametrize("label", LABELS)
@@ -129,6 +99,16 @@ def test_m34_the_page_states_the_bounds_of_delegates() -> None:
     assert f"At most {MAX_OPEN} of a delegation wait at once" in TEXT
     assert f"at most {MAX_CONTENT // 1024} KiB, with the label `privity/v1/instruction/content`" in TEXT
     assert f"the newest {KEPT} of a delegation" in TEXT
+
+
+def test_the_page_states_the_bounds_of_consumers() -> None:
+    assert f"1 to {past.MAX_PAGE}, which is also what it is when not said" in TEXT
+    assert f"some {past.MAX_PAGE_BYTES // 1024} KiB at most, though always one" in TEXT
+    section = TEXT.partition("### Consumers\n")[2]
+    for type_, title in ((past.AskPast, "request"), (past.PastPage, "answer")):
+        rows = section.partition(f"\n| {title} | |\n")[2].partition("\n\n")[0].splitlines()
+        assert quoted(" ".join(row.split(" | ")[0] for row in rows)) == names(type_)
+    assert names(past.PastEvent) <= quoted(section.partition("| `events` |")[2].partition("\n")[0])
 
 
 def test_the_example_command_is_signed_named_and_framed_as_it_says() -> None:
