@@ -8,7 +8,7 @@ import secrets
 import socket
 import sys
 import warnings
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -38,21 +38,23 @@ from handlers import (
     suppliers,
 )
 from handlers.committer import Committer
-from handlers.enrolment import Enrolments
+from handlers.enrolment import TOLD, Enrolments
 from handlers.intake import DURABLE as INTAKE
 from handlers.intake import Intake
 from handlers.registry import HANDLERS, Home
 from handlers.results import to_result
-from infra import hostile_bytes, operators
+from infra import consumers, hostile_bytes, operators
 from infra.bus import connect
 from infra.credentials import device_jwt
 from infra.export import export_whole
-from infra.home import HOME_URL, HomeKeys, locked, open_keys, write_home_url
+from infra.given import REVOKE_SUBJECT, Given, given_by, revoke, write_given
+from infra.home import HOME_URL, HomeKeys, locked, open_keys, write_home_url, write_private
 from infra.line import open_line
 from infra.log import Log
 from infra.mail import to_folder, to_smtp
 from infra.nats_config import ServerTls, nats_config, quoted
 from infra.nats_server import LOOPBACK, NatsServer
+from infra.past import Past as Pages
 from infra.people import People
 from infra.processes import (
     Child,
@@ -71,7 +73,7 @@ from infra.settings import PRODUCTION_PEOPLE, Settings, embedded, from_environme
 from infra.store import EventStore, open_store
 from infra.streams import COMMANDS, EVENTS, declare_streams
 from infra.supplier import process
-from infra.supplier.credential import SupplierCredential, folder_of, issue, open_credential, read_credential
+from infra.supplier.credential import SupplierCredential, folder_of, given, issue, open_credential, read_credential
 from infra.supplier.process import Keeping
 from infra.views_db import open_views
 from infra.watch import Subscriber
@@ -79,10 +81,11 @@ from privity.connection_string import parse_connection_string
 from privity.crypto.command import frame
 from privity.crypto.credentials import home_id
 from privity.encoding import b32, b64, unb64
-from privity.errors import AlreadyRunning, Busy, Malformed, NotFound, Unreachable
+from privity.errors import AlreadyRunning, Busy, CredentialRevoked, Malformed, NotFound, Unreachable
 from privity.messages.catalog import COMMANDS as COMMAND_TYPES
 from privity.messages.enrolment import EnrolLogin, inbox_prefix
 from privity.messages.envelope import Result
+from privity.messages.past import past_subject
 from privity.messages.reads import RECORD_SUBJECT, ReadRequest, read_request
 from privity.plain import PlainFormatter
 from privity.supplying import Known, ask_supplier
@@ -127,6 +130,8 @@ READY_TIMEOUT = 30.0
 RESTART_DELAY = 0.5
 LONGEST_DELAY = 10.0
 """Seconds until what ended is started again: each time that it does not become ready, twice as many."""
+REVOKE_TIMEOUT = 10.0
+"""Seconds in which nats-server must be told what was taken back, before the operator hears that it is not yet."""
 READ_TIMEOUT = 5.0
 """Seconds in which a read must be recorded, before its answer is refused."""
 PORT_FILE = "port"
@@ -159,10 +164,11 @@ async def commands_role(settings: Settings, *, alone: bool) -> AsyncIterator[lis
         relay = Relay(store, bus)
         committer = Committer(store, home, lambda: datetime.now(UTC), Log(store, kept.log, home.id))
         intake = Intake(committer, bus, relay.wake)
-        people = People(kept.bus, settings.people, store.revoked)
+        people = People(kept.bus, settings.people, store.revoked, partial(store.revoked, consumers.KIND))
         refused = partial(_login_refused, bus)
         enrolments = Enrolments(store, home.id, kept.nonce, partial(device_jwt, kept.bus), people, refused)
         try:
+            await asyncio.to_thread(enrolments.take_back, given_by(settings.data))
             await people.open(settings.system())
             await declare_streams(bus.jetstream())
             if alone:  # what a killed predecessor held comes again at once, and in order
@@ -219,6 +225,8 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
         )
         heard: dict[str, tuple[str, Subscriber]] = {VIEWS: (EVENTS, live.subscribe(line.broker))}
         queries.subscribe(line.broker)
+        pages = Pages(store.after, store.head)
+        await pages.open(bus)
         following = asyncio.create_task(live.run(), name="projector")
         await line.broker.start()
         watch = line.watch(heard)
@@ -226,6 +234,7 @@ async def projections_role(settings: Settings) -> AsyncIterator[list[asyncio.Tas
             yield [following, line.lost, *watch]
         finally:
             await cancel(*watch, following)
+            await pages.close()
 
 
 @contextlib.asynccontextmanager
@@ -314,6 +323,7 @@ def supply(
         NotFound: there is no home, or no such file.
         Malformed: no such name, store or credential.
         SupplierNameTaken: another supplier has the name.
+        CredentialRevoked: the home took its credential back.
     """
     if data is not None:
         settings = running(data)
@@ -342,11 +352,56 @@ def supplier_credential(name: str, data: Path, bus: str | None, renewed: Path | 
     keys = open_keys(data, create=False)
     before = None if renewed is None else _credential_in(renewed, name)
     if bus is None and before is None:
-        if not (data / HOME_URL).exists():
-            raise NotFound("the home has no home.url: say by --bus where the supplier finds the bus")
-        bus = parse_connection_string((data / HOME_URL).read_text()).bus_url
+        bus = _bus_of_people(data)
     sign, known = (before.sign, before.bus_url) if before else (None, "")
-    return issue(keys, name, bus or known, sign=sign).text()
+    if before is not None:
+        given(data, before)  # where it was made before homes wrote it down
+    return given(data, issue(keys, name, bus or known, sign=sign)).text()
+
+
+def consumer_credential(
+    name: str, contexts: Sequence[str], data: Path, bus: str | None, out: Path
+) -> tuple[str, str, int]:
+    """Write a consumer's credential into a file; where it finds the bus, where it asks for the past, and when it ends.
+
+    Raises:
+        NotFound: there is no home in the folder, or nobody has said where people find the home.
+        Malformed: a consumer cannot be called so, or there is no such context.
+        TooLarge: the home has given too many credentials.
+    """
+    keys = open_keys(data, create=False)
+    url = bus or _bus_of_people(data)
+    made = consumers.give(data, keys, name, contexts)
+    write_private(out, made.text())
+    return url, past_subject(name, contexts), made.life[1]
+
+
+async def take_back(settings: Settings, kind: str, who: str) -> tuple[list[Given], bool]:
+    """Take back all credentials that the home gave to one of a kind, by name or id; and whether nats-server was told.
+
+    They are cut off when it was; else when the commands role starts, which reads what is written down here.
+
+    Raises:
+        NotFound: nothing was given to such a one.
+    """
+    taken = revoke(settings.data, kind, who)
+    try:
+        bus = await connect(settings.backend(), name="privity-revoke", within=REVOKE_TIMEOUT)
+    except (Unreachable, OSError, nats.errors.Error):
+        return taken, False
+    try:
+        answer = await bus.request(REVOKE_SUBJECT, write_given(taken), timeout=REVOKE_TIMEOUT)
+        return taken, answer.data == TOLD
+    except (nats.errors.Error, OSError):
+        return taken, False
+    finally:
+        await bus.close()
+
+
+def _bus_of_people(data: Path) -> str:
+    if not (data / HOME_URL).exists():
+        raise NotFound("the home has no home.url: say by --bus where the bus is found")
+    return parse_connection_string((data / HOME_URL).read_text()).bus_url
 
 
 def _credential_in(file: Path, name: str) -> SupplierCredential:
@@ -567,7 +622,11 @@ def _supplier_children(settings: Settings, count: int) -> dict[str, Child]:
     for number in range(1, count + 1):
         name = f"supplier-{number}"
         tls = {"tls_ca": settings.tls_ca, "tls_name": settings.tls_name}
-        open_credential(settings.data, keys, name, settings.bus_url, **tls)
+        try:
+            open_credential(settings.data, keys, name, settings.bus_url, **tls)
+        except CredentialRevoked as error:
+            log.warning("%s", error.message)
+            continue
         arguments = ["-m", "infra.supplier.process", str(folder_of(settings.data, name))]
         found[name] = Child(arguments, READY_TIMEOUT)
     return found

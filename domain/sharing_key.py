@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from domain import connection as connection_
 from domain.erasure import check_new, erase
 from domain.facts import Actor
-from privity.errors import AlreadyExists, Malformed, NotConnected, NotFound, StaleVersion, TooLarge
+from privity.errors import AlreadyExists, Malformed, NotConnected, NotFound, StaleVersion, TooLarge, TooManyKeys
 from privity.messages.base import Event
 from privity.messages.sharing_keys import (
+    MAX_GIVEN,
     MAX_GRANTED,
     MAX_HOLDERS,
     MAX_KNOWING,
@@ -29,6 +30,7 @@ from privity.messages.sharing_keys import (
     SharingKeyClaimed,
     SharingKeyCreated,
     SharingKeyErased,
+    SharingKeyGiven,
     SharingKeyGranted,
     SharingKeyNoted,
     SharingKeyRotated,
@@ -102,6 +104,21 @@ class State:
         return of_people | set(self.notes.values()) | set(self.links)
 
 
+@dataclass(slots=True)
+class LineState:
+    """How many keys one person has given another over a connection, all that there ever were."""
+
+    given: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """From one person to another over a connection: its id, which the handler derives, and its state."""
+
+    id: str
+    state: LineState
+
+
 @dataclass(frozen=True, slots=True)
 class Said:
     """What a record says, and its own digest. The handler has verified signature, id and key.
@@ -130,7 +147,7 @@ def decide_create(command: CreateSharingKey, state: State, by: Actor, *, said: S
 
 
 def decide_grant(
-    command: GrantSharingKey, state: State, by: Actor, *, said: Said, connection: connection_.State
+    command: GrantSharingKey, state: State, by: Actor, *, said: Said, connection: connection_.State, line: Line
 ) -> list[Event]:
     """What follows from making somebody a holder."""
     state.made_by(by.account)
@@ -161,7 +178,8 @@ def decide_grant(
         wrap=command.wrap,
         holders=holders,
     )
-    return [granted, *_erase(command.key, _of(command.to, state, notes=False))]
+    given = _given(command, state, by, line)
+    return [granted, *given, *_erase(command.key, _of(command.to, state, notes=False))]
 
 
 def decide_rotate(
@@ -234,7 +252,7 @@ def decide_note(command: NoteSharingKey, state: State, by: Actor) -> list[Event]
 
 
 def decide_send_public(
-    command: SendPublicPart, state: State, by: Actor, *, connection: connection_.State
+    command: SendPublicPart, state: State, by: Actor, *, connection: connection_.State, line: Line
 ) -> list[Event]:
     """What follows from giving somebody the public part; who has that of this generation already keeps it."""
     if not state.holds(by.account):
@@ -259,7 +277,8 @@ def decide_send_public(
         signature=state.signature,
         sealed=command.sealed,
     )
-    return [sent, *_erase(command.key, [(command.to, before.sealed)] if before else [])]
+    given = _given(command, state, by, line)
+    return [sent, *given, *_erase(command.key, [(command.to, before.sealed)] if before else [])]
 
 
 def decide_erase(command: EraseSharingKey, state: State, by: Actor, *, used: bool) -> list[Event]:
@@ -317,6 +336,24 @@ def evolve(state: State, event: Event) -> None:
             _forget(state, by)
         case _:
             raise NotImplementedError(event.name)
+
+
+def evolve_line(state: LineState, event: Event) -> None:
+    """Fold one event in."""
+    match event:
+        case SharingKeyGiven(n=n):
+            state.given = n
+        case _:
+            raise NotImplementedError(event.name)
+
+
+def _given(command: GrantSharingKey | SendPublicPart, state: State, by: Actor, line: Line) -> list[Event]:
+    """One more for who had nothing of the key: whoever gives keys without end makes no work without end."""
+    if state.knows(command.to):
+        return []
+    if line.state.given >= MAX_GIVEN:
+        raise TooManyKeys
+    return [SharingKeyGiven(line.id, by.account, command.to, command.key, line.state.given + 1)]
 
 
 def _stand(state: State, event: SharingKeyCreated | SharingKeyGranted | SharingKeyRotated) -> None:

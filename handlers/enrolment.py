@@ -5,7 +5,7 @@ import hmac
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Final, Protocol
 
 from faststream import AckPolicy
@@ -20,6 +20,7 @@ from domain import account
 from handlers.accounts import to_signed
 from handlers.intake import raw
 from infra.credentials import DEVICE_LIFE
+from infra.given import REVOKE_SUBJECT, Given, read_given
 from infra.mapping import to_positioned
 from infra.store import EventStore, Issued
 from infra.streams import EVENTS
@@ -37,6 +38,7 @@ from privity.errors import (
     PrivityError,
     RateLimited,
     StaleNonce,
+    StoreUnavailable,
     TooLarge,
     UnknownDevice,
     Unreachable,
@@ -70,6 +72,7 @@ EACH: Final = (0.5, 20)
 """What one account gets: so many a second, and so many at once. Only who has proven something counts, so that nobody
 uses up another's."""
 ACCOUNTS: Final = 10_000
+TOLD: Final = b"told"
 NOBODY: Final = SigningKey.generate().public
 """A login key whose private part is gone: unknown accounts are checked against it, and take as long as known ones."""
 GOING: Final = frozenset(event.name for event in (IdentityExtended, IdentityRotated, AccountClosed))
@@ -136,6 +139,13 @@ class Enrolments:
             include_in_schema=False,
         )
         asking(self.hear)
+        broker.subscriber(
+            REVOKE_SUBJECT,
+            queue="enrolment",
+            ack_policy=AckPolicy.MANUAL,
+            decoder=raw,
+            include_in_schema=False,
+        )(self.taken_back)
         leaving = broker.subscriber(
             f"{EVENT_SUBJECT}.{AccountRegistered.context}.>",
             durable=DURABLE,
@@ -181,6 +191,22 @@ class Enrolments:
                 await message.nak(delay=RETRY_DELAY)
                 return
         await message.ack()
+
+    async def taken_back(self, message: Msg) -> bytes:
+        """Revoke what the operator took back; the answer is `TOLD` once nobody is connected by it."""
+        try:
+            await asyncio.to_thread(self.take_back, read_given(message.data))
+            await self._people.tell()
+        except (Malformed, StoreUnavailable, Unreachable) as error:
+            log.error("%s", error.message)
+            return b""
+        return TOLD
+
+    def take_back(self, given: Iterable[Given]) -> None:
+        """Note as revoked what of it the operator took back."""
+        gone = [Issued(each.nkey, each.id, each.kind, each.until, revoked=True) for each in given if each.revoked]
+        if gone:
+            self._store.keep_issued(gone)
 
     async def _admitted(self, request: EnrolDevice | EnrolLogin) -> str:
         """Who proves nothing takes from what all such have together; who does, from what is their own."""

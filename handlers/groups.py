@@ -58,7 +58,7 @@ def advance(command: AdvanceGroup, desk: Desk) -> list[Event]:
     epoch = verify_epoch(signed, unb64(command.signature), public)
     if (epoch.group, epoch.epoch, epoch.by) != (command.group, command.epoch, desk.by.account):
         raise Malformed("the record says something else than the command")
-    _check_checkpoint(epoch.checkpoint, desk)
+    desk.home.check_named(epoch.checkpoint)
     members = group.next_members(state, staged, command.dropped)
     roster = Roster(to_member(one, member) for one, member in members.items())
     if (epoch.size, epoch.members, epoch.wraps) != (len(members), roster.root, wraps_root(staged.wraps)):
@@ -170,16 +170,8 @@ def _verified(command: PostToGroup | WithdrawPost, desk: Desk) -> Post:
     manifest = verify_post(unb64(command.manifest), unb64(command.signature), public)
     if (manifest.group, manifest.post, manifest.author) != (command.group, command.post, desk.by.account):
         raise Malformed("the manifest says something else than the command")
-    _check_checkpoint(manifest.checkpoint, desk)
+    desk.home.check_named(manifest.checkpoint)
     return manifest
-
-
-def _check_checkpoint(note: str, desk: Desk) -> None:
-    """Members hold it against their log: one that is none would be an alarm for all of them."""
-    try:
-        desk.home.check_checkpoint(note)
-    except ForgedRecord as error:
-        raise Malformed(error.message) from None
 
 
 def _written(manifest: Post, command: PostToGroup | WithdrawPost) -> group.Written:

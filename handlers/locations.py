@@ -7,7 +7,7 @@ from handlers.accounts import identity_of
 from handlers.registry import Desk, handles
 from privity.crypto.locations import Manifest, objects_digest, verify_manifest
 from privity.encoding import digest, unb64
-from privity.errors import ForgedRecord, Malformed
+from privity.errors import Malformed
 from privity.messages.base import Event
 from privity.messages.locations import ChangeLocation, CreateLocation, RemoveLocation
 
@@ -58,8 +58,5 @@ def _verified(command: ChangeLocation, desk: Desk) -> Manifest:
     said = (manifest.location, manifest.by, manifest.body, manifest.objects)
     if said != (command.location, desk.by.account, command.body, objects):
         raise Malformed("the manifest says something else than the command")
-    try:
-        desk.home.check_checkpoint(manifest.checkpoint)
-    except ForgedRecord as error:  # readers hold it against their log: one that is none would be an alarm for them
-        raise Malformed(error.message) from None
+    desk.home.check_named(manifest.checkpoint)
     return manifest

@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar, cast
 from domain import account
 from domain.facts import Actor
 from privity.crypto.log import read_checkpoint
-from privity.errors import UnknownDevice
+from privity.errors import ForgedRecord, Malformed, UnknownDevice
 from privity.messages.base import Command, Event
 
 C = TypeVar("C", bound=Command)
@@ -37,6 +37,17 @@ class Home:
             ForgedRecord: it is not.
         """
         read_checkpoint(note, self.log_public, self.id)
+
+    def check_named(self, checkpoint: str) -> None:
+        """Returns if a record may name it, which many readers hold against their log.
+
+        Raises:
+            Malformed: it is no checkpoint of this home's log.
+        """
+        try:
+            self.check_checkpoint(checkpoint)
+        except ForgedRecord as error:
+            raise Malformed(error.message) from None
 
 
 @dataclass(frozen=True, slots=True)

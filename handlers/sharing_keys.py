@@ -3,6 +3,7 @@
 from domain import connection, location, sharing_key
 from handlers.accounts import identity_of
 from handlers.registry import Desk, handles
+from privity.crypto.sharing import line_id
 from privity.crypto.sharing_keys import KeyRecord, check_following, read_record, verify_record
 from privity.encoding import digest, unb64
 from privity.errors import ForgedRecord, Malformed
@@ -33,7 +34,8 @@ def grant(command: GrantSharingKey, desk: Desk) -> list[Event]:
     state.made_by(desk.by.account)
     joined = desk.load(connection.State, command.connection)
     said = _said(command, state, desk)
-    return sharing_key.decide_grant(command, state, desk.by, said=said, connection=joined)
+    line = _line(command, desk)
+    return sharing_key.decide_grant(command, state, desk.by, said=said, connection=joined, line=line)
 
 
 @handles(RotateSharingKey)
@@ -70,7 +72,7 @@ def send_public(command: SendPublicPart, desk: Desk) -> list[Event]:
     """Whoever holds the key gives its public part to somebody whom they are connected with."""
     state = desk.load(sharing_key.State, command.key)
     joined = desk.load(connection.State, command.connection)
-    return sharing_key.decide_send_public(command, state, desk.by, connection=joined)
+    return sharing_key.decide_send_public(command, state, desk.by, connection=joined, line=_line(command, desk))
 
 
 @handles(EraseSharingKey)
@@ -78,6 +80,11 @@ def erase(command: EraseSharingKey, desk: Desk) -> list[Event]:
     """The creator ends it for everybody, anybody else for themselves."""
     used = desk.load(location.State, command.key).stands
     return sharing_key.decide_erase(command, desk.load(sharing_key.State, command.key), desk.by, used=used)
+
+
+def _line(command: GrantSharingKey | SendPublicPart, desk: Desk) -> sharing_key.Line:
+    id = line_id(command.connection, desk.by.account)
+    return sharing_key.Line(id, desk.load(sharing_key.LineState, id))
 
 
 def _said(
@@ -88,10 +95,7 @@ def _said(
     record = verify_record(signed, unb64(command.signature), public)
     if (record.key, record.by) != (command.key, desk.by.account):
         raise Malformed("the record says something else than the command")
-    try:
-        desk.home.check_checkpoint(record.checkpoint)  # another one would be an alarm for every holder
-    except ForgedRecord as error:
-        raise Malformed(error.message) from None
+    desk.home.check_named(record.checkpoint)
     follows = _follows(state, record)
     return sharing_key.Said(digest(signed), record.n, record.generation, record.holders, follows)
 

@@ -1,8 +1,9 @@
-"""The bus's own authority: an operator, three accounts and their users, as NATS JWTs made from the home's keys.
+"""The bus's own authority: an operator, its accounts and their users, as NATS JWTs made from the home's keys.
 
-SYSTEM is where the server is told of changes, BACKEND where the roles work, PEOPLE where people and suppliers are.
-Their users are signed by two scoped keys, whose templates in the account's JWT say what a device may do, and what a
-supplier. The server fills `{{name()}}` in with the user's name, which is an account id, or a supplier's.
+SYSTEM is where the server is told of changes, BACKEND where the roles work, PEOPLE where people and suppliers are,
+ENROL where those are who come in, CONSUMERS where trusted programs follow the events. The users of PEOPLE are signed
+by two scoped keys, whose templates in the account's JWT say what a device may do, and what a supplier. The server
+fills `{{name()}}` in with the user's name, which is an account id, or a supplier's.
 """
 
 import hashlib
@@ -15,7 +16,8 @@ from typing import Final, Self
 from privity.credential import ACCOUNT, OPERATOR, USER, Credential, Nkey
 from privity.encoding import b32, b64
 from privity.messages.enrolment import ENROL_INBOX, ENROL_SUBJECT, inbox_prefix
-from privity.messages.envelope import COMMAND_SUBJECT, FEED_SUBJECT, QUERY_SUBJECT, RESULT_SUBJECT
+from privity.messages.envelope import COMMAND_SUBJECT, EVENT_SUBJECT, FEED_SUBJECT, QUERY_SUBJECT, RESULT_SUBJECT
+from privity.messages.past import PAST_SUBJECT, past_subject
 from privity.messages.suppliers import SUPPLIER_SUBJECT
 
 NAME: Final = "{{name()}}"
@@ -27,6 +29,7 @@ MAX_MESSAGE: Final = 1024 * 1024
 PEOPLE_CONNECTIONS: Final = 1000
 DOOR_CONNECTIONS: Final = 100
 BACKEND_CONNECTIONS: Final = 100
+CONSUMER_CONNECTIONS: Final = 64
 """Each account has room of its own, so that none can take the others'."""
 DEVICE_LIFE: Final = 30 * 24 * 3600
 """Seconds for which a device's credential is good; its agent renews it when half of them are over."""
@@ -37,6 +40,13 @@ DEVICE_SUBSCRIPTIONS: Final = 32
 SUPPLIER_LIFE: Final = 366 * 24 * 3600
 """Seconds for which a supplier's credential is good; its operator makes it anew."""
 SUPPLIER_SUBSCRIPTIONS: Final = 8
+CONSUMER_LIFE: Final = 366 * 24 * 3600
+"""Seconds for which a consumer's credential is good; the operator makes another."""
+CONSUMER_EACH: Final = 4
+"""Connections of one consumer at a time."""
+CONSUMER_SUBSCRIPTIONS: Final = 32
+CONSUMER_MESSAGE: Final = 4 * 1024
+"""Bytes that a consumer may send at a time: it asks for pages, and says nothing else."""
 REPLY_TTL: Final = 60
 """Seconds in which a supplier may answer a request, once."""
 ENROL_SUBSCRIPTIONS: Final = 4
@@ -52,7 +62,8 @@ STREAMS: Final = (RESULT_SUBJECT, FEED_SUBJECT)
 class BusKeys:
     """The private nkeys of operator, accounts and the scopes of devices and suppliers, and the enrolment credential.
 
-    `enrol` is the account of those who are about to enrol, `door` their one user.
+    `consumers` is the account of those who follow the events. `enrol` is the account of those who are about to enrol,
+    `door` their one user.
     """
 
     operator: Nkey
@@ -61,6 +72,7 @@ class BusKeys:
     people: Nkey
     device: Nkey
     supplier: Nkey
+    consumers: Nkey
     enrol: Nkey
     door: str = field(repr=False)
 
@@ -96,8 +108,8 @@ def system_jwt(keys: BusKeys) -> str:
 
 def backend_jwt(keys: BusKeys) -> str:
     """The account of the backend's roles: the only one with JetStream, and it exports what people need."""
-    exports = [_export(each, "service") for each in (*SERVICES, ENROL_SUBJECT)]
-    exports += [_export(each, "stream") for each in STREAMS]
+    exports = [_export(each, "service") for each in (*SERVICES, ENROL_SUBJECT, PAST_SUBJECT)]
+    exports += [_export(each, "stream") for each in (*STREAMS, EVENT_SUBJECT)]
     storage = dict.fromkeys(("mem_storage", "disk_storage", "streams", "consumer"), NO_LIMIT)
     claims = {"type": "account", "limits": _limits() | storage, "exports": exports}
     return _jwt(keys.operator, keys.backend.public, "BACKEND", claims, FIRST)
@@ -147,6 +159,35 @@ def enrol_jwt(keys: BusKeys) -> str:
         "imports": [_import(keys, ENROL_SUBJECT, "service")],
     }
     return _jwt(keys.operator, keys.enrol.public, "ENROL", claims, FIRST)
+
+
+def consumers_jwt(keys: BusKeys, revoked: Mapping[str, int], issued: int) -> str:
+    """The account of all consumers, as it is from `issued` on: events are heard in it, and the past is asked for.
+
+    JetStream is not reached from it: who may make a consumer of a stream says where the server delivers to.
+    `revoked`: as in `people_jwt`, of consumers alone.
+    """
+    room = {"conn": CONSUMER_CONNECTIONS, "subs": CONSUMER_CONNECTIONS * CONSUMER_SUBSCRIPTIONS}
+    claims = {
+        "type": "account",
+        "limits": _limits() | room | {"payload": CONSUMER_MESSAGE, "exports": 0},
+        "imports": [_import(keys, PAST_SUBJECT, "service"), _import(keys, EVENT_SUBJECT, "stream")],
+        "revocations": dict(revoked),
+    }
+    return _jwt(keys.operator, keys.consumers.public, "CONSUMERS", claims, issued)
+
+
+def consumer_jwt(keys: BusKeys, name: str, contexts: Sequence[str], nkey: str, until: int) -> str:
+    """What a consumer shows that may see these contexts, none being all; `nkey` is its public part."""
+    events = [f"{EVENT_SUBJECT}.{each}.>" for each in contexts] or [f"{EVENT_SUBJECT}.>"]
+    claims = {
+        "type": "user",
+        "pub": {"allow": [past_subject(name, contexts)]},
+        "sub": {"allow": [*events, f"{inbox_prefix(name)}.>"]},
+        **{"subs": CONSUMER_SUBSCRIPTIONS, "data": NO_LIMIT, "payload": CONSUMER_MESSAGE},
+        "allowed_connection_types": ["STANDARD"],
+    }
+    return _jwt(keys.consumers, nkey, name, claims, _now(), until)
 
 
 def device_jwt(keys: BusKeys, account: str, nkey: str, until: int) -> str:

@@ -29,9 +29,10 @@ Place = tuple[str, int]  # the server's id, the connection's id there
 class Crowd:
     """Counts the connections of one NATS account by the users' names, over a connection to the server's own account."""
 
-    def __init__(self, system: Client, account: str) -> None:
+    def __init__(self, system: Client, account: str, each: int = EACH) -> None:
         self._system = system
         self._account = account
+        self._each = each
         self._places: defaultdict[str, set[Place]] = defaultdict(set)
         self._names: dict[Place, str] = {}
 
@@ -71,7 +72,7 @@ class Crowd:
         name = _name(jwt)
         self._names[place] = name
         self._places[name].add(place)
-        if len(self._places[name]) > EACH:
+        if len(self._places[name]) > self._each:
             log.warning("%s has %d connections; the newest is cut", name, len(self._places[name]))
             await self._ask(f"$SYS.REQ.SERVER.{place[0]}.KICK", {"cid": place[1]})
 

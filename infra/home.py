@@ -58,7 +58,7 @@ def open_keys(data: Path, *, create: bool = True) -> HomeKeys:
 def write_home_url(data: Path, keys: HomeKeys, host: str, port: int, *, tls: bool) -> None:
     """Leave the connection string in the folder, for the operator to give to people."""
     text = ConnectionString(host, port, PERSON, keys.bus.door, keys.log.public, tls).text()
-    _write(data / HOME_URL, text + "\n")
+    write_private(data / HOME_URL, text + "\n")
 
 
 @contextmanager
@@ -89,7 +89,7 @@ def _complete(data: Path) -> dict[str, Any]:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         kept = _completed(_read(data / KEYS))  # read again: the other role may have been first
-        _write(data / KEYS, json.dumps(kept))
+        write_private(data / KEYS, json.dumps(kept))
         return kept
     finally:
         os.close(descriptor)
@@ -112,8 +112,8 @@ def _read(path: Path) -> dict[str, Any]:
     return kept
 
 
-def _write(path: Path, text: str) -> None:
-    """Whole or not there, and for the owner's eyes alone."""
+def write_private(path: Path, text: str) -> None:
+    """Write a file, whole or not at all, and for the owner's eyes alone."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.part")
     with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
         file.write(text)

@@ -7,10 +7,12 @@ from typing import Final
 
 from infra.credentials import (
     BACKEND_CONNECTIONS,
+    CONSUMER_CONNECTIONS,
     DOOR_CONNECTIONS,
     FIRST,
     BusKeys,
     backend_jwt,
+    consumers_jwt,
     enrol_jwt,
     operator_jwt,
     people_jwt,
@@ -54,6 +56,7 @@ resolver_preload {
   %(backend)s: %(backend_jwt)s
   %(people)s: %(people_jwt)s
   %(enrol)s: %(enrol_jwt)s
+  %(consumers)s: %(consumers_jwt)s
 }
 """
 
@@ -93,7 +96,7 @@ def nats_config(
     return CONFIG % {
         "own": own,
         "listen": quoted(listen),
-        "connections": people + DOOR_CONNECTIONS + BACKEND_CONNECTIONS,
+        "connections": people + DOOR_CONNECTIONS + BACKEND_CONNECTIONS + CONSUMER_CONNECTIONS,
         "tls": TLS % {"cert": quoted(tls.cert), "key": quoted(tls.key)} if tls else "",
         "store_dir": quoted(store_dir / "js"),
         "accounts_dir": quoted(store_dir / "accounts"),
@@ -103,9 +106,11 @@ def nats_config(
         "backend": keys.backend.public,
         "people": keys.people.public,
         "enrol": keys.enrol.public,
+        "consumers": keys.consumers.public,
         "system_jwt": system_jwt(keys),
         "backend_jwt": backend_jwt(keys),
         "enrol_jwt": enrol_jwt(keys),
+        "consumers_jwt": consumers_jwt(keys, {}, FIRST),
         "people_jwt": people_jwt(keys, {}, FIRST, connections=people),
     }
 

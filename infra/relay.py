@@ -6,6 +6,7 @@ refuses a gap, a repeat or a second relay. The stream's n-th message is the stor
 
 import asyncio
 import logging
+from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.errors import Error as NatsError
@@ -27,6 +28,26 @@ POLL = 1.0
 """Seconds after which the relay looks by itself whether the store or the stream has changed."""
 RETRY = 0.5
 PUBLISH_TIMEOUT = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """An event as the bus carries it."""
+
+    subject: str
+    context: str
+    data: bytes
+
+
+def as_published(stored: Stored) -> Published:
+    """The stored event as it is published today.
+
+    Raises:
+        Malformed: a name or version that this code does not know.
+    """
+    base, data = as_of_today(stored.name, stored.data)
+    context = EVENT_TYPES[base].context
+    return Published(f"{EVENT_SUBJECT}.{context}.{base}.{stored.stream}", context, data)
 
 
 class Relay:
@@ -89,8 +110,7 @@ class Relay:
         waiting = []
         previous, sequence = self.position, self._sequence
         for stored in page:
-            base, data = as_of_today(stored.name, stored.data)
-            context = EVENT_TYPES[base].context
+            event = as_published(stored)
             headers = {
                 POSITION_HEADER: str(stored.position),
                 PREVIOUS_HEADER: str(previous),
@@ -99,8 +119,7 @@ class Relay:
                 Header.EXPECTED_STREAM: EVENTS,
                 Header.EXPECTED_LAST_SEQUENCE: str(sequence),
             }
-            subject = f"{EVENT_SUBJECT}.{context}.{base}.{stored.stream}"
-            waiting.append(await self._jetstream.publish_async(subject, data, headers=headers))
+            waiting.append(await self._jetstream.publish_async(event.subject, event.data, headers=headers))
             previous, sequence = stored.position, sequence + 1
         await asyncio.wait_for(asyncio.gather(*waiting), PUBLISH_TIMEOUT)
         self.position, self._sequence = previous, sequence

@@ -233,10 +233,13 @@ class EventStore:
         rows = self._find(ISSUED, "issued", ("nkey",), [(nkey,)])
         return _issued(rows[0]) if rows else None
 
-    def revoked(self) -> dict[str, int]:
-        """The nkeys of revoked credentials, each with the Unix time at which the last of them ends."""
-        rows = self._rows("SELECT nkey, until FROM issued WHERE revoked > 0 AND until >= ?", [int(time.time())])
-        return {row["nkey"]: row["until"] for row in rows}
+    def revoked(self, device: str | None = None) -> dict[str, int]:
+        """The nkeys of revoked credentials, each with the Unix time at which the last of them ends.
+
+        `device`: of those alone that were issued to such a one.
+        """
+        rows = self._rows("SELECT nkey, until, device FROM issued WHERE revoked > 0 AND until >= ?", [int(time.time())])
+        return {row["nkey"]: row["until"] for row in rows if device is None or row["device"] == device}
 
     def close(self) -> None:
         """Close every connection."""

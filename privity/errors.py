@@ -270,6 +270,14 @@ class RootDiffers(Refusal):
     """The fragments do not hash to this root."""
 
 
+class TooManyKeys(Refusal):
+    """You have given this person as many sharing keys over this connection as one may."""
+
+
+class CredentialRevoked(Refusal):
+    """The home's operator has taken this credential back."""
+
+
 class NotComplete(Refusal):
     """Some fragments of this upload are missing."""
 

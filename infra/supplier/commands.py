@@ -6,9 +6,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from nats.aio.client import Client
-from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
-from pydantic import ValidationError
 from uuid6 import uuid7
 
 from infra.supplier.credential import SupplierCredential
@@ -19,6 +17,7 @@ from privity.messages import envelope
 from privity.messages.base import Command
 from privity.messages.catalog import command_codec
 from privity.messages.envelope import CommandEnvelope, Result
+from privity.results import Results
 
 log = logging.getLogger("privity.supplier")
 
@@ -32,11 +31,11 @@ class Commands:
     def __init__(self, bus: Client, credential: SupplierCredential) -> None:
         self._bus = bus
         self._credential = credential
-        self._results: dict[str, asyncio.Future[Result]] = {}
+        self._results = Results()
 
     async def listen(self) -> None:
         """Hear results from now on."""
-        await self._bus.subscribe(envelope.result_subject(self._credential.id, "*"), cb=self._heard)
+        await self._bus.subscribe(envelope.result_subject(self._credential.id, "*"), cb=self._results.heard)
         await self._bus.flush()
 
     async def send(self, command: Command) -> None:
@@ -47,12 +46,8 @@ class Commands:
             Internal: the home refused for another reason, which is logged.
         """
         id, subject, data = self._signed(command)
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._results[id] = future
-        try:
+        with self._results.of(id) as future:
             result = await self._until_heard(subject, data, future)
-        finally:
-            self._results.pop(id, None)
         if result.status == "refused":
             log.error("the home refused %s: %s", command.subject, result.code)
             raise SupplierNameTaken if result.code == SupplierNameTaken.__name__ else Internal(result.message or "")
@@ -76,12 +71,3 @@ class Commands:
         said = CommandEnvelope(1, id, own.id, supplier_device(own.id), datetime.now(UTC), body)
         payload = envelope.command_envelope.dump_json(said)
         return id, subject, frame(sign_command(own.sign, own.home, subject, payload), payload)
-
-    async def _heard(self, message: Msg) -> None:
-        future = self._results.get(message.subject.rpartition(".")[2])
-        if future is None or future.done():
-            return
-        try:
-            future.set_result(envelope.result.validate_json(message.data))
-        except ValidationError:
-            log.debug("a message on the result subject is no result")

@@ -11,15 +11,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from infra.bus import Way
 from infra.credentials import SUPPLIER_LIFE, supplier_jwt
-from infra.home import HomeKeys
+from infra.given import Given, is_revoked, remember
+from infra.home import HomeKeys, write_private
 from privity.credential import CA_VARIABLE, USER, Credential, Nkey, client_tls
 from privity.crypto.credentials import home_id
 from privity.crypto.signing import SigningKey
 from privity.crypto.supplying import supplier_id
 from privity.encoding import b64, unb64
-from privity.errors import Malformed
+from privity.errors import CredentialRevoked, Malformed
 from privity.messages.suppliers import SupplierName
 
+KIND: Final = "supplier"
 FOLDER: Final = "suppliers"
 FILE: Final = "credential.json"
 FRAGMENTS: Final = "fragments"
@@ -49,6 +51,17 @@ class SupplierCredential:
         return supplier_id(self.sign.public)
 
     @property
+    def nkey(self) -> Nkey:
+        """What it shows to the bus that it has.
+
+        Raises:
+            Malformed: there is none.
+        """
+        if self.bus.nkey is None:
+            raise Malformed("not the credential of a supplier")
+        return self.bus.nkey
+
+    @property
     def home(self) -> str:
         """The home's id: what the supplier signs is bound to it."""
         return home_id(self.log_public)
@@ -66,7 +79,7 @@ class SupplierCredential:
             "log": b64(self.log_public),
             "seed": b64(self.sign.seed),
             "jwt": self.bus.jwt,
-            "nkey": self.bus.nkey.seed if self.bus.nkey else "",
+            "nkey": self.nkey.seed,
             "tls_ca": self.tls_ca,
             "tls_name": self.tls_name,
         }
@@ -107,17 +120,28 @@ def issue(
     bus_url: str,
     *,
     sign: SigningKey | None = None,
+    nkey: Nkey | None = None,
     tls_ca: str | None = None,
     tls_name: str | None = None,
 ) -> SupplierCredential:
-    """A credential for 366 days, of a new supplier, or of the one with that key.
+    """A credential for 366 days, of a new supplier, or of the one with that key; `given` writes down that it is given.
 
     Raises:
         Malformed: a supplier cannot be called so.
     """
-    own, nkey = sign or SigningKey.generate(), Nkey.generate(USER)
+    own, nkey = sign or SigningKey.generate(), nkey or Nkey.generate(USER)
     jwt = supplier_jwt(keys.bus, supplier_id(own.public), nkey.public, int(time.time()) + SUPPLIER_LIFE)
     return SupplierCredential(check_name(name), bus_url, keys.log.public, own, Credential(jwt, nkey), tls_ca, tls_name)
+
+
+def given(data: Path, made: SupplierCredential) -> SupplierCredential:
+    """The credential, once the home in a folder knows that it is given: so it can be taken back.
+
+    Raises:
+        TooLarge: the home has given too many.
+    """
+    remember(data, Given(KIND, made.id, made.name, made.nkey.public, made.bus.life[1]))
+    return made
 
 
 def folder_of(data: Path, name: str) -> Path:
@@ -132,19 +156,18 @@ def folder_of(data: Path, name: str) -> Path:
 def open_credential(
     data: Path, keys: HomeKeys, name: str, bus_url: str, *, tls_ca: str | None = None, tls_name: str | None = None
 ) -> SupplierCredential:
-    """The credential of a home's own supplier: its key stays, the rest is made anew; kept in its folder.
+    """The credential of a home's own supplier: its key and nkey stay, the rest is made anew; kept in its folder.
 
     Raises:
         Malformed: a supplier cannot be called so, or what is kept is no credential.
+        CredentialRevoked: what is kept was taken back.
     """
     path = folder_of(data, name) / FILE
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    sign = read_credential(path.read_text()).sign if path.exists() else None
-    made = issue(keys, name, bus_url, sign=sign, tls_ca=tls_ca, tls_name=tls_name)
-    draft = path.with_suffix(f".{os.getpid()}.part")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(made.text())
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(draft, path)
+    kept = read_credential(path.read_text()) if path.exists() else None
+    if kept is not None and is_revoked(data, kept.nkey.public):
+        raise CredentialRevoked(f"the credential of {name} was taken back")
+    sign, nkey = (kept.sign, kept.nkey) if kept else (None, None)
+    made = given(data, issue(keys, name, bus_url, sign=sign, nkey=nkey, tls_ca=tls_ca, tls_name=tls_name))
+    write_private(path, made.text())
     return made

@@ -12,7 +12,6 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as NatsError
 from nats.errors import NoRespondersError
-from pydantic import ValidationError
 
 from privity.connection_string import ConnectionString
 from privity.credential import CA_VARIABLE, Credential, client_tls
@@ -21,6 +20,7 @@ from privity.errors import error_for as error_for
 from privity.messages import envelope
 from privity.messages.enrolment import inbox_prefix
 from privity.messages.envelope import Result
+from privity.results import Results
 from privity.supplying import ask_supplier
 
 log = logging.getLogger(__name__)
@@ -47,7 +47,7 @@ class Bus:
         self._account = account
         self._credential = credential
         self._client = Client()
-        self._results: dict[str, asyncio.Future[Result]] = {}
+        self._results = Results()
         self._live: list[asyncio.Queue[bytes]] = []
         self._ended = asyncio.Event()
 
@@ -62,7 +62,7 @@ class Bus:
         self._client = await dial(self._server, self._credential, prefix, self._has_ended, self._is_back)
         try:
             subject = envelope.result_subject(self._account, "*")
-            await self._client.subscribe(subject, cb=self._heard)
+            await self._client.subscribe(subject, cb=self._results.heard)
             await self._client.flush(timeout=CONNECT_TIMEOUT)  # type: ignore[arg-type]
         except (NatsError, OSError, TimeoutError) as error:
             raise Unreachable(f"the backend at {self._server.bus_url} cannot be reached") from error
@@ -84,12 +84,8 @@ class Bus:
         Raises:
             Unreachable: no result in time, or none any more; the command may have taken effect: send it again.
         """
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._results[command_id] = future
-        try:
+        with self._results.of(command_id) as future:
             return await self._while_admitted(self._send(subject, data, future))
-        finally:
-            self._results.pop(command_id, None)
 
     async def _send(self, subject: str, data: bytes, future: asyncio.Future[Result]) -> Result:
         async with asyncio.timeout(RESULT_TIMEOUT):
@@ -160,15 +156,6 @@ class Bus:
 
     async def _has_ended(self) -> None:
         self._ended.set()
-
-    async def _heard(self, message: Msg) -> None:
-        future = self._results.get(message.subject.rpartition(".")[2])
-        if future is None or future.done():
-            return
-        try:
-            future.set_result(envelope.result.validate_json(message.data))
-        except ValidationError:  # another person's reply can be pointed here; only a result is one
-            log.debug("a message on the result subject is no result")
 
 
 async def dial(

@@ -12,7 +12,7 @@ from typing import Final
 
 from privity.agent import connections, key_audits, locations, registrations, sharing_keys
 from privity.agent.chains import Heads, follow, notices, signed_chain
-from privity.agent.connections import Connection
+from privity.agent.connections import Broken, Connection
 from privity.agent.feed import learn
 from privity.agent.identity import current, newest_checkpoint, own_line
 from privity.agent.key_audits import Question
@@ -65,6 +65,7 @@ ATTEMPTS: Final = 5
 AWAY: Final = "their agent does not answer: they get it when it runs"
 BY_CHAIN: Final = "by the pinned chain and the log"
 NO_LOCATION: Final = "the key has no location"
+ELSEWHERE: Final = "The backend shows a grant to somebody else than the other side of its connection."
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,20 +135,27 @@ async def create(
     return await _carry_on(session, keyring, wanted, key, wait=wait, fresh=key_audits.RECENT)
 
 
-async def all_of(session: Session, keyring: Keyring, name: str | None = None) -> list[Grant]:
-    """The grants of one's own keys, or of one, as this person's devices recorded their steps."""
+async def all_of(session: Session, keyring: Keyring, name: str | None = None) -> list[Grant | Broken]:
+    """The grants of one's own keys, or of one, as this person's devices recorded their steps.
+
+    One that is to somebody else than its id says, or of a key that does not hold, hides no other.
+    """
     known = (
         [await sharing_keys.show(session, keyring, name)] if name else await sharing_keys.all_known(session, keyring)
     )
-    keys = {each.id: each for each in known if isinstance(each, SharingKey)}
+    keys = {each.id: each for each in known}
     called = await connections.addresses(session, keyring)
     ask = AskGrants(key=next(iter(keys)) if name else None, limit=MAX_PAGE)
     rows = (await session.ask_all(ask, GrantRow)).rows
-    return [
-        Grant(row.grant, keys[row.key], called.get(row.to, row.to), tuple(_taken(row).values()))
-        for row in rows
-        if row.key in keys
-    ]
+    return [_shown(row, keys[row.key], called.get(row.to, row.to)) for row in rows if row.key in keys]
+
+
+def _shown(row: GrantRow, key: SharingKey | Broken, address: str) -> Grant | Broken:
+    if isinstance(key, Broken):
+        return Broken(row.grant, address, key.alarm)
+    if row.grant != grant_id(row.key, row.to, row.connection):
+        return Broken(row.grant, row.to, KeyMismatch(ELSEWHERE))
+    return Grant(row.grant, key, address, tuple(_taken(row).values()))
 
 
 async def work(session: Session, keyring: Keyring) -> list[Task]:
@@ -180,7 +188,7 @@ async def carry_on(session: Session, keyring: Keyring, id: str) -> Grant:
     key = await own_key(session, keyring, row.key)
     connection = await connections.show(session, keyring, row.connection)
     if connection.peer != row.to or row.grant != grant_id(key.id, row.to, row.connection):
-        raise KeyMismatch("The backend shows a grant to somebody else than the other side of its connection.")
+        raise KeyMismatch(ELSEWHERE)
     wanted = Wanted(row.grant, connection, await _begun_at(session, row))
     if not key.record.holds(row.to):
         check_consent(connection, consent=False)

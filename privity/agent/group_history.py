@@ -11,13 +11,13 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from privity.agent import connections
-from privity.agent.chains import Bounds, Heads, follow, logged_before, signed_by
+from privity.agent.chains import Bounds, logged_before, signed_by
 from privity.agent.connections import Connection
-from privity.agent.identity import own_line
 from privity.agent.keyring import Keyring
 from privity.agent.kinds import GROUP
 from privity.agent.log import to_mark
 from privity.agent.memory import Seen, check_not_older
+from privity.agent.people import People
 from privity.agent.session import Rows, Session
 from privity.crypto.groups import (
     ADMIN,
@@ -68,29 +68,12 @@ VOID = "group-void"
 VOIDED = "What stands in the group is signed by a key that had been given up as stolen before, or with no checkpoint."
 
 
-class People:
-    """The identities of those who were ever in a group, from their genesis on."""
+class Members(People):
+    """The identities of those who were ever in a group."""
 
     def __init__(self, session: Session, group: str) -> None:
-        self._session = session
+        super().__init__(session)
         self._group = group
-        self._lines: dict[str, tuple[Identity, ...]] = {}
-
-    async def line(self, account: str) -> tuple[Identity, ...]:
-        """Somebody's identities; the chain must go on from what this device saw of it.
-
-        Raises:
-            Withheld: the backend does not show it.
-            RolledBack, KeyMismatch, ForgedRecord: as `follow`.
-        """
-        if account not in self._lines:
-            if account == self._session.account:
-                _, self._lines[account] = await own_line(self._session)
-            else:
-                heads = Heads(self._session.memory)
-                row = await self._row(account)
-                self._lines[account] = follow(heads, row.chain, account, row.address)
-        return self._lines[account]
 
     async def _row(self, account: str) -> GroupMemberRow:
         ask = AskGroupMembers(group=self._group, account=account)
@@ -269,7 +252,7 @@ async def _check_epochs(session: Session, rows: Sequence[GroupEpochRow], history
 
     That is its own admin, with a key that counts, or somebody who had signed an epoch before it.
     """
-    people, doubted = People(session, history.group), list[tuple[Epoch, IntegrityAlarm]]()
+    people, doubted = Members(session, history.group), list[tuple[Epoch, IntegrityAlarm]]()
     since = dict[str, int]()
     for epoch in history.epochs[:known]:
         since.setdefault(epoch.by, epoch.epoch)
@@ -285,7 +268,7 @@ async def _check_epochs(session: Session, rows: Sequence[GroupEpochRow], history
 
 
 async def _check_epoch(
-    session: Session, people: People, row: GroupEpochRow, epoch: Epoch, history: History
+    session: Session, people: Members, row: GroupEpochRow, epoch: Epoch, history: History
 ) -> IntegrityAlarm | None:
     """By a key of the admin, and an admin by the root of the epoch before; else why that key did not count then."""
     record, signature = unb64(row.record), unb64(row.signature)
@@ -333,7 +316,7 @@ async def _read(
     known: int,
     seen: Seen | None = None,
 ) -> Line:
-    people, fresh = People(session, history.group), list[tuple[Post, IntegrityAlarm | None]]()
+    people, fresh = Members(session, history.group), list[tuple[Post, IntegrityAlarm | None]]()
     starts = {epoch.n: epoch.last for epoch in history.epochs}
     _check_start(history, starts, line)
     for row in rows:
@@ -374,7 +357,7 @@ def _check_place(row: GroupLineRow, post: Post, line: Line, history: History) ->
 
 
 async def _check_written(
-    session: Session, people: People, row: GroupLineRow, post: Post, history: History
+    session: Session, people: Members, row: GroupLineRow, post: Post, history: History
 ) -> IntegrityAlarm | None:
     """Signed by the author, who might write, while the epoch was the newest; else why the number counts for nothing.
 

@@ -39,7 +39,13 @@ from privity.crypto.audits import (
 )
 from privity.crypto.sharing_keys import KeyRecord, PrivatePart
 from privity.encoding import b64, digest, new_id, unb64
-from privity.errors import AuditClosed, DoesNotOpen, ForgedRecord, IntegrityAlarm, NotFound, WrongAnswer
+from privity.errors import (
+    AuditClosed,
+    DoesNotOpen,
+    ForgedRecord,
+    NotFound,
+    WrongAnswer,
+)
 from privity.messages.grants import AnswerAudit, AskAudit
 from privity.messages.views import MAX_PAGE, AskKeyAudits, KeyAuditRow
 
@@ -293,10 +299,14 @@ def _expected(question: Question, connection: Connection, signer: bytes) -> set[
 
 
 async def _known(session: Session, keyring: Keyring, id: str) -> SharingKey | None:
-    """A key that one uses; None where there is none, it is switched off, or does not hold."""
+    """A key that one uses; None where there is none, or it is switched off.
+
+    Raises:
+        IntegrityAlarm: what is served of it does not hold; else a backend could have its holder deny it.
+    """
     try:
         key = await sharing_keys.show(session, keyring, id)
-    except (NotFound, IntegrityAlarm):
+    except NotFound:
         return None
     return key if key.active else None
 

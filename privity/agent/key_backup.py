@@ -29,10 +29,9 @@ from privity.crypto.sharing_keys import (
     backup_place,
     check_committed,
     check_part,
-    commit_alias,
+    first_record,
     open_backup,
     seal_backup,
-    sharing_key_id,
     sign_record,
     wrap_part,
 )
@@ -247,21 +246,8 @@ async def _kept(session: Session, keyring: Keyring, key: SharingKey) -> Kept:
 async def _place(session: Session, keyring: Keyring) -> Place:
     """Where backups of this account stand: at every supplier there is, under a key that follows from the KEK."""
     part, nonce = backup_place(keyring.kek, session.account)
-    key = sharing_key_id(session.account, nonce)
-    record = KeyRecord(
-        key=key,
-        n=1,
-        prev=None,
-        by=session.account,
-        generation=1,
-        suite=part.pair.suite,
-        seal=part.pair.public,
-        sign=part.sign.public,
-        holders=(),
-        alias=commit_alias(key, Alias(ALIAS, nonce)),
-        checkpoint=CHECKPOINT,
-        nonce=b64(nonce),
-    )
+    record = first_record(session.account, nonce, part, Alias(ALIAS, nonce), CHECKPOINT)
+    key = record.key
     data, signature = sign_record(keyring.identity.sign, record)
     row, _ = await identity.own(session)
     register = Register(key, b64(data), b64(signature), row.chain)

@@ -5,12 +5,11 @@ was in the home's log before the key went on to the next generation. What was ch
 digest; what is new is checked in full. A change whose body does not open is its writer's doing, and hides nothing else.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from weakref import WeakKeyDictionary
 
-from privity.agent.chains import Bounds, Heads, follow, logged_before, signed_by, signed_chain
-from privity.agent.identity import own_line
+from privity.agent.chains import Bounds, logged_before, signed_by, signed_chain
 from privity.agent.key_records import Line as KeyLine
 from privity.agent.key_records import whole_line
 from privity.agent.keyring import Keyring
@@ -18,9 +17,9 @@ from privity.agent.kinds import LOCATION, LOCATION_AT, LOCATION_TOLD
 from privity.agent.location_files import Body, Change, Folder, read_body
 from privity.agent.log import check_signer, evidence
 from privity.agent.memory import Seen, check_not_older
+from privity.agent.people import People
 from privity.agent.session import Rows, Session
 from privity.agent.sharing_keys import SharingKey, all_parts
-from privity.crypto.identity import Identity
 from privity.crypto.locations import Manifest, objects_digest, open_body, read_manifest, verify_manifest
 from privity.crypto.sharing_keys import KeyRecord, PrivatePart
 from privity.encoding import digest, lp, unb64
@@ -36,7 +35,6 @@ from privity.errors import (
     RolledBack,
     Withheld,
 )
-from privity.messages.fields import SignedRecord
 from privity.messages.locations import MAX_LINE, StoredObject
 from privity.messages.views import (
     MAX_PAGE,
@@ -84,37 +82,12 @@ class Line:
         return self.standing - self.folder.objects
 
 
-class People:
-    """The identities of those who wrote to a location, from their genesis on."""
+class Writers(People):
+    """The identities of those who wrote to a location."""
 
     def __init__(self, session: Session, location: str) -> None:
-        self._session = session
+        super().__init__(session)
         self._location = location
-        self._lines: dict[str, tuple[Identity, ...]] = {}
-        self._chains: dict[str, Sequence[SignedRecord]] = {}
-
-    async def line(self, account: str) -> tuple[Identity, ...]:
-        """Somebody's identities; the chain must go on from what this device saw of it.
-
-        Raises:
-            Withheld: the backend does not show it.
-            RolledBack, KeyMismatch, ForgedRecord: as `follow`.
-        """
-        if account not in self._lines:
-            if account == self._session.account:
-                row, self._lines[account] = await own_line(self._session)
-                self._chains[account] = row.chain
-            else:
-                heads = Heads(self._session.memory)
-                person = await self._row(account)
-                self._lines[account] = follow(heads, person.chain, account, person.address)
-                self._chains[account] = person.chain
-        return self._lines[account]
-
-    async def chain(self, account: str) -> Sequence[SignedRecord]:
-        """The same as it was served."""
-        await self.line(account)
-        return self._chains[account]
 
     async def _row(self, account: str) -> LocationPersonRow:
         ask = AskLocationPeople(location=self._location, account=account)
@@ -182,7 +155,7 @@ async def check_made(session: Session, row: LocationRow, record: KeyRecord) -> N
     named = {"location": row.location, "needed": row.needed, "suppliers": list(row.suppliers)}
     if not shown.says("location-created", **named) or any(shown.command.body.get(k) != v for k, v in named.items()):
         raise ForgedRecord(f"The log has other suppliers of location {row.location} than the backend says.")
-    people = People(session, row.location)
+    people = Writers(session, row.location)
     check_signer(shown, {row.by: signed_chain(await people.chain(row.by))}, session.server)
     if row.by == session.account:  # what is still there when the location has ended is deleted by garbage
         places = [(f"{row.location} {each}", slot, "") for slot, each in enumerate(row.suppliers)]
@@ -196,7 +169,7 @@ class _Reader:
     def __init__(self, session: Session, keyring: Keyring, key: SharingKey, line: Line, seen: Seen | None) -> None:
         self._session, self._keyring, self._key, self._line = session, keyring, key, line
         self._known, self._head = (seen.version, seen.digest) if seen else (0, "")
-        self._people = People(session, key.id)
+        self._people = Writers(session, key.id)
         self._parts: Mapping[int, PrivatePart] = {key.generation: key.private()}
         self._records: KeyLine | None = None
 

@@ -24,7 +24,7 @@ from privity.agent.location_files import (
     FileVersion,
     shown_name,
 )
-from privity.agent.location_line import Line, People, check_made, read_line
+from privity.agent.location_line import Line, Writers, check_made, read_line
 from privity.agent.session import Session
 from privity.agent.sharing_keys import SharingKey
 from privity.agent.supplying import Place
@@ -251,11 +251,6 @@ def listing(held: Opened) -> Iterator[tuple[str, FileVersion]]:
             yield shown_name(each, standing, held.author(each.by)), each
 
 
-def shown_as(held: Opened, version: FileVersion) -> str:
-    """The name under which a version is listed."""
-    return shown_name(version, held.line.folder.standing(version.name), held.author(version.by))
-
-
 def tell_broken(line: Line) -> None:
     """A notice of changes that are not as they should be: that is their writer's doing."""
     for n, alarm in line.broken.items():
@@ -327,7 +322,7 @@ async def place_under(
 
 async def _register(session: Session, key: SharingKey) -> Register:
     """What makes the newest record known to a supplier that was away when it was made."""
-    chain = await People(session, key.id).chain(key.creator)
+    chain = await Writers(session, key.id).chain(key.creator)
     return Register(key.id, b64(key.record_bytes), b64(key.signature), tuple(chain))
 
 

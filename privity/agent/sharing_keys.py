@@ -41,11 +41,10 @@ from privity.crypto.sharing_keys import (
     PrivatePart,
     check_alias,
     check_committed,
-    commit_alias,
+    first_record,
     open_alias,
     open_part,
     seal_alias,
-    sharing_key_id,
     sign_record,
     unlink_part,
     unwrap_part,
@@ -270,22 +269,9 @@ async def create(session: Session, keyring: Keyring, alias: str | None = None) -
         if any(isinstance(each, SharingKey) and each.kind == OWN and each.alias == alias for each in known):
             raise AlreadyExists(f"there is a sharing key {alias} already")
     nonce, part = secrets.token_bytes(NONCE_BYTES), PrivatePart.generate()
-    id = sharing_key_id(session.account, nonce)
     named = Alias(alias or f"share_{secrets.token_hex(RANDOM_BYTES)}", secrets.token_bytes(SALT_BYTES))
-    record = KeyRecord(
-        key=id,
-        n=1,
-        prev=None,
-        by=session.account,
-        generation=1,
-        suite=part.pair.suite,
-        seal=part.pair.public,
-        sign=part.sign.public,
-        holders=(),
-        alias=commit_alias(id, named),
-        checkpoint=await newest_checkpoint(session),
-        nonce=b64(nonce),
-    )
+    record = first_record(session.account, nonce, part, named, await newest_checkpoint(session))
+    id = record.key
     data, signature = sign_record(keyring.identity.sign, record)
     note = Note(named.name, b64(named.salt))
     wrap, sealed = wrap_part(keyring.kek, part, id, 1, session.account), seal(keyring, note, id)

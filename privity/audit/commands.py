@@ -80,12 +80,12 @@ MADE: Final[Mapping[str, frozenset[str]]] = {
         "locations.change": "location-changed",
         "locations.remove": f"location-removed {_ERASED}",
         "sharing-keys.create": "sharing-key-created",
-        "sharing-keys.grant": f"sharing-key-granted {_ERASED}",
+        "sharing-keys.grant": f"sharing-key-granted sharing-key-given {_ERASED}",
         "sharing-keys.rotate": f"sharing-key-rotated {_ERASED}",
         "sharing-keys.claim": f"sharing-key-claimed {_ERASED}",
         "sharing-keys.restore": f"sharing-key-claimed {_ERASED}",
         "sharing-keys.note": f"sharing-key-noted {_ERASED}",
-        "sharing-keys.send-public": f"public-part-sent {_ERASED}",
+        "sharing-keys.send-public": f"public-part-sent sharing-key-given {_ERASED}",
         "sharing-keys.erase": f"sharing-key-erased {_ERASED}",
         "grants.begin": "grant-begun",
         "grants.step": "grant-step-taken",
@@ -114,7 +114,7 @@ ACTOR: Final[Mapping[str, str]] = {
         "encryption-space-opened share-created share-revised "
         "piece-set piece-granted piece-removed request-approved request-declined",
         "inviter": "connection-invited invitation-cancelled connection-confirmed",
-        "by": "piece-released request-closed "
+        "by": "piece-released request-closed sharing-key-given "
         "sharing-key-created sharing-key-granted sharing-key-rotated sharing-key-claimed sharing-key-noted "
         "location-created location-changed location-removed "
         "public-part-sent sharing-key-erased grant-begun grant-step-taken audit-asked audit-answered "

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from privity.agent import grants, key_audits, rotation
+from privity.agent.connections import Broken
 from privity.agent.grants import Grant
 from privity.agent.key_audits import WAIT, Audit
+from privity.cli.connections import raise_broken
 from privity.cli.context import Row, context, with_session
 from privity.cli.keys import KeyArgument, PersonArgument, app, to_row
 from privity.errors import Malformed, PrivityError
@@ -49,8 +51,9 @@ def grants_(
     """The grants of your keys, or of one, and how their steps went."""
     found = with_session(ctx, lambda session, keyring, _: grants.all_of(session, keyring, key))
     here = context(ctx)
-    rows = [_granted(each, as_list=here.json) for each in found]
+    rows = [_broken(each) if isinstance(each, Broken) else _granted(each, as_list=here.json) for each in found]
     here.show_all(rows, COLUMNS, "No grants. Grant a key: privity key grant KEY ADDRESS")
+    raise_broken(found)
 
 
 @app.command()
@@ -105,6 +108,10 @@ def _granted(found: Grant, *, as_list: bool) -> Row:
     named = {each.step: f"{each.outcome} ({each.reason})" if each.reason else each.outcome for each in found.steps}
     shown = {"key": found.key.name, "id": found.key.id, "to": found.address, "grant": found.grant}
     return {**shown, "steps": steps if as_list else named}
+
+
+def _broken(broken: Broken) -> Row:
+    return {"key": None, "id": None, "to": broken.peer, "grant": broken.id, "steps": f"broken: {broken.alarm.code}"}
 
 
 def _audited(key: str, found: Audit) -> Row:

@@ -101,7 +101,7 @@ def serve(role: Annotated[str, typer.Argument(help="commands or projections.")])
 def status(ctx: typer.Context, data: DataOption = None) -> None:
     """How the backend is: positions, lag, streams, rows, parked messages."""
     app = backend()
-    found: dict[str, Any] = asyncio.run(app.status(_settings(app, data)))
+    found: dict[str, Any] = asyncio.run(app.status(settings_of(app, data)))
     context(ctx).show(found)
     if not found["healthy"]:
         raise typer.Exit(1)
@@ -130,7 +130,7 @@ def replay(
     if rows is not None and until is None:
         raise typer.BadParameter("--rows goes with --until")
     app, here = backend(), context(ctx)
-    settings = _settings(app, data)
+    settings = settings_of(app, data)
     with _progress() as told:
         if until is not None:
             _show_past(here, app.past(settings, _when(until), told), rows)
@@ -219,7 +219,7 @@ def bench(ctx: typer.Context, seconds: Annotated[int, typer.Option(min=1, max=12
 
 def _dead(ctx: typer.Context, data: Path | None, action: str, id: int = 0) -> None:
     app = backend()
-    parked = asyncio.run(app.dead(_settings(app, data), action, id))
+    parked = asyncio.run(app.dead(settings_of(app, data), action, id))
     rows = [asdict(each) for each in parked]
     context(ctx).show_all(rows, ("id", "subject", "reason", "at", "size"), "No parked messages.")
 
@@ -230,5 +230,6 @@ def _server_tls(app: ModuleType, cert: Path | None, key: Path | None) -> Any:
     return app.ServerTls(cert.absolute(), key.absolute()) if cert and key else None
 
 
-def _settings(app: ModuleType, data: Path | None) -> Any:
+def settings_of(app: ModuleType, data: Path | None) -> Any:
+    """The settings of the embedded home in a folder; without one, those of the environment."""
     return app.from_environment() if data is None else app.running(data)

@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -17,7 +18,7 @@ from privity.agent.session import Session
 from privity.agent.storage_proofs import Kept
 from privity.agent.suppliers import Seen
 from privity.cli.context import Context, context, with_session
-from privity.cli.operate import HomeOption, backend
+from privity.cli.operate import DataOption, HomeOption, backend, settings_of
 
 app = typer.Typer(help="Suppliers: who keeps the sealed fragments of files.", no_args_is_help=True)
 
@@ -70,6 +71,29 @@ def credential(
     print(backend().supplier_credential(name, data, bus, renew))
 
 
+@app.command()
+def revoke(
+    ctx: typer.Context,
+    who: Annotated[str, typer.Argument(metavar="SUPPLIER", help="Its name in `supplier credentials`, or its id.")],
+    data: DataOption = None,
+) -> None:
+    """Take back a supplier's credentials, all that it has: it is cut off, and none of them opens anything any more.
+
+    What it keeps is not lost by that: `supplier repair --replace` rebuilds it elsewhere.
+    """
+    here, server = context(ctx), backend()
+    taken, told = asyncio.run(server.take_back(settings_of(server, data), "supplier", who))
+    here.show({"name": taken[-1].name, "supplier": taken[-1].id, "credentials": len(taken), "cut_off": told})
+
+
+@app.command()
+def credentials(ctx: typer.Context, data: DataOption = None) -> None:
+    """What was given to suppliers and has not ended: to whom, up to when, and whether it was taken back."""
+    here, server = context(ctx), backend()
+    rows = [_given(each) for each in server.given_by(settings_of(server, data).data) if each.kind == "supplier"]
+    here.show_all(rows, ("name", "supplier", "until", "revoked"), "No supplier has a credential.")
+
+
 @app.command("list")
 def list_(
     ctx: typer.Context,
@@ -91,6 +115,11 @@ def list_(
         rows = [row | {"proved": _proved(kept.get(each.name))} for row, each in zip(rows, found, strict=True)]
     shown = SHOWN if prove is None else (*SHOWN, "proved")
     here.show_all(rows, shown, "This home has no suppliers: its operator runs them.")
+
+
+def _given(given: Any) -> dict[str, object]:
+    until = datetime.fromtimestamp(given.until, UTC).isoformat()
+    return {"name": given.name, "supplier": given.id, "until": until, "revoked": given.revoked}
 
 
 def _proved(kept: Kept | None) -> str | None:

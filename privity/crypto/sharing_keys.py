@@ -170,6 +170,25 @@ def check_committed(record: KeyRecord, alias: Alias) -> Alias:
     return alias
 
 
+def first_record(by: str, nonce: bytes, part: PrivatePart, alias: Alias, checkpoint: str) -> KeyRecord:
+    """The first record of the key that this account makes with this nonce (16 bytes): nobody else holds it yet."""
+    key = sharing_key_id(by, nonce)
+    return KeyRecord(
+        key=key,
+        n=1,
+        prev=None,
+        by=by,
+        generation=1,
+        suite=part.pair.suite,
+        seal=part.pair.public,
+        sign=part.sign.public,
+        holders=(),
+        alias=commit_alias(key, alias),
+        checkpoint=checkpoint,
+        nonce=b64(nonce),
+    )
+
+
 def sign_record(identity: SigningKey, record: KeyRecord) -> tuple[bytes, bytes]:
     """The record's exact bytes and the creator's signature.
 

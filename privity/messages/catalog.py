@@ -61,7 +61,7 @@ EVENTS: dict[str, type[Event]] = {
 
 _address: TypeAdapter[str] = TypeAdapter(Address)
 _command_codecs: dict[type[Command], TypeAdapter[Command]] = {}
-_sealed_fields: dict[type[Command] | type[Event], tuple[str, ...]] = {}
+_sealed_fields: dict[type[Any], tuple[str, ...]] = {}
 
 
 def command_codec(type_: type[Command]) -> TypeAdapter[Command]:
@@ -107,8 +107,8 @@ def check_address(text: str) -> str:
         raise Malformed("not an e-mail address; one looks like alice@example.org") from None
 
 
-def sealed_fields(type_: type[Command] | type[Event]) -> tuple[str, ...]:
-    """The names of the fields that hold digests of sealed objects."""
+def sealed_fields(type_: type[Any]) -> tuple[str, ...]:
+    """The names of the fields of a command, an event or a view's row that hold digests of sealed objects."""
     if type_ not in _sealed_fields:
         hints = get_type_hints(type_, include_extras=True)
         _sealed_fields[type_] = tuple(name for name, hint in hints.items() if _is_sealed(hint))

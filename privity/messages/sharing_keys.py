@@ -17,6 +17,8 @@ MAX_HOLDERS = 60
 """Of a key, beside its creator: what one rotation can bring a new private part to."""
 MAX_KNOWING = 200
 """People who were given the public part of a key alone."""
+MAX_GIVEN = 1000
+"""Keys that one person gives another over a connection, all that there ever were: agents read all that they have."""
 MAX_RECORDS = 500
 """Of one key: agents read all of them."""
 MAX_GRANTED = MAX_RECORDS - 100
@@ -247,6 +249,21 @@ class PublicPartSent(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class SharingKeyGiven(Event):
+    """One person has given another a key over a connection that they did not have: the `n`-th one."""
+
+    context: ClassVar[str] = "sharing-keys"
+    name: ClassVar[str] = "sharing-key-given"
+    kind: ClassVar[str] = "keyline"
+    id_field: ClassVar[str] = "line"
+    line: AccountId
+    by: AccountId
+    to: AccountId
+    key: SharingKeyId
+    n: Version
+
+
+@dataclass(frozen=True, slots=True)
 class SharingKeyErased(Event):
     """A key is gone: for all where its creator ended it (`whole`), else for who gave it up.
 
@@ -280,5 +297,6 @@ EVENTS = (
     SharingKeyClaimed,
     SharingKeyNoted,
     PublicPartSent,
+    SharingKeyGiven,
     SharingKeyErased,
 )

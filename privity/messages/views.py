@@ -1,11 +1,12 @@
 """The views: what can be asked, with which parameters, and what a row says."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from privity.messages.accounts import Kdf
+from privity.messages.envelope import FeedEntry, Result
 from privity.messages.fields import (
     STRICT,
     AccountId,
@@ -20,6 +21,7 @@ from privity.messages.fields import (
     Key32,
     PieceName,
     Position,
+    Sealed,
     Signature,
     SignedRecord,
     SuiteName,
@@ -444,7 +446,7 @@ class AccountRow:
     kdf: Kdf
     kek: Digest
     kek_recovery: Digest
-    identity: Digest
+    identity: Sealed
     renamed: Annotated[int, Field(ge=0)] = 0
     """The position of the event that gave it this address; 0 while it has its first one."""
 
@@ -456,7 +458,7 @@ class KeyRow:
     key: Id
     suite: SuiteName
     public: Bytes
-    private: Digest
+    private: Sealed
     published: bool
 
 
@@ -473,7 +475,7 @@ class InvitationRow:
     expires: Instant
     connection: ConnectionId | None
     record: Bytes | None
-    note: Digest | None
+    note: Sealed | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -502,7 +504,7 @@ class ConnectionRow:
     peer_public: Bytes
     peer_chain: tuple[SignedRecord, ...]
     confirmed: bool
-    note: Digest
+    note: Sealed
     offer: Bytes
     offer_mac: Bytes
     acceptance: Bytes
@@ -516,8 +518,8 @@ class ItemRow:
 
     item: Id
     version: Version
-    content: Digest
-    wrap: Digest
+    content: Sealed
+    wrap: Sealed
     record: Bytes | None = None
     signature: Bytes | None = None
     kept: Position | None = None
@@ -533,9 +535,9 @@ class VaultRow:
     principal: AccountId
     chain: tuple[SignedRecord, ...]
     generation: Version
-    wrap: Digest
+    wrap: Sealed
     claimed: bool
-    befores: tuple[Digest, ...]
+    befores: tuple[Sealed, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -562,7 +564,7 @@ class InstructionRow:
     n: Version
     record: Bytes
     signature: Bytes
-    content: Digest | None
+    content: Sealed | None
     position: Position
     answered: Position | None
     code: str | None
@@ -591,14 +593,14 @@ class ShareRow:
     created: Instant
     manifest: Bytes
     signature: Bytes
-    content: Digest
-    wrap: Digest | None
+    content: Sealed
+    wrap: Sealed | None
     claimed: bool
     position: Position
     """Of the event that made or last revised it: where the log has the sender's signature."""
     generation: Version
     expires: Instant | None
-    terms: Digest | None
+    terms: Sealed | None
     terms_hash: Digest | None
     accepted: Bytes | None
     """The recipient's signature over the terms, once they are accepted."""
@@ -616,7 +618,7 @@ class FileRow:
 
     of: Id
     file: Id
-    content: Digest
+    content: Sealed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -627,7 +629,7 @@ class SpaceRow:
     connection: ConnectionId
     owner: AccountId
     members: tuple[AccountId, ...]
-    wrap: Digest | None
+    wrap: Sealed | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -689,8 +691,8 @@ class PieceRow:
     generation: Version | None
     record: Bytes | None
     signature: Bytes | None
-    content: Digest | None
-    wrap: Digest | None
+    content: Sealed | None
+    wrap: Sealed | None
     stored: bool
     connection: ConnectionId | None
     key: Id | None
@@ -730,9 +732,9 @@ class RequestRow:
     n: Version
     status: Literal["open", "approved", "declined", "closed"]
     signature: Bytes
-    challenge: Digest | None
+    challenge: Sealed | None
     approved: Version | None
-    kept: Digest | None
+    kept: Sealed | None
     version: Version | None
     generation: Version | None
     content: Digest | None
@@ -746,7 +748,7 @@ class RulesRow:
 
     account: AccountId
     version: Version
-    rules: Digest | None
+    rules: Sealed | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -763,9 +765,9 @@ class GroupRow:
     seal: Digest
     index: Index
     proof: Proof
-    wrap: Digest | None
+    wrap: Sealed | None
     claimed: bool
-    about: Digest
+    about: Sealed
     went: Annotated[int, Field(ge=0)]
     """How many members went, whom the next epoch is to drop."""
 
@@ -784,7 +786,7 @@ class GroupEpochRow:
     seal: Digest
     index: Index
     proof: Proof
-    link: Digest | None
+    link: Sealed | None
     position: Position
 
 
@@ -828,8 +830,8 @@ class GroupLineRow:
     seal: Digest
     index: Index
     proof: Proof
-    content: Digest | None
-    wrap: Digest | None
+    content: Sealed | None
+    wrap: Sealed | None
     position: Position
 
 
@@ -858,7 +860,7 @@ class LocationLineRow:
     generation: Version
     manifest: Bytes
     signature: Bytes
-    body: Digest
+    body: Sealed
     objects: tuple[StoredObject, ...]
     released: tuple[Id, ...]
     position: Position
@@ -924,12 +926,12 @@ class KeyAuditRow:
     audited: AuditKind
     generation: Version
     nonce: Digest
-    challenge: Digest | None
+    challenge: Sealed | None
     signature: Signature
     at: Instant
     verdict: Verdict | None
     held: Digest | None
-    answer: Digest | None
+    answer: Sealed | None
     answered: Signature | None
 
 
@@ -953,8 +955,8 @@ class SharingKeyRow:
     given_by: AccountId
     connection: ConnectionId | None
     claimed: bool
-    wrap: Digest | None
-    note: Digest | None
+    wrap: Sealed | None
+    note: Sealed | None
     position: Position
     """Of the event that brought the record."""
 
@@ -967,7 +969,7 @@ class KeyRecordRow:
     n: Version
     record: Bytes
     signature: Bytes
-    link: Digest | None
+    link: Sealed | None
     position: Position
 
 
@@ -981,3 +983,43 @@ class KeyHolderRow:
     connection: ConnectionId
     generation: Version
     claimed: bool
+
+
+ROWS: dict[str, Any] = {
+    "account": AccountRow,
+    "keyring": AccountRow,
+    "keys": KeyRow,
+    "invitations": InvitationRow,
+    "offer": OfferRow,
+    "connections": ConnectionRow,
+    "items": ItemRow,
+    "vaults": VaultRow,
+    "delegations": DelegationRow,
+    "instructions": InstructionRow,
+    "shares": ShareRow,
+    "files": FileRow,
+    "spaces": SpaceRow,
+    "feed": FeedEntry,
+    "result": Result,
+    "checkpoint": CheckpointRow,
+    "evidence": EvidenceRow,
+    "line": LineRow,
+    "groups": GroupRow,
+    "group-epochs": GroupEpochRow,
+    "group-members": GroupMemberRow,
+    "group-line": GroupLineRow,
+    "pieces": PieceRow,
+    "readers": ReaderRow,
+    "requests": RequestRow,
+    "rules": RulesRow,
+    "sharing-keys": SharingKeyRow,
+    "key-records": KeyRecordRow,
+    "key-holders": KeyHolderRow,
+    "grants": GrantRow,
+    "key-audits": KeyAuditRow,
+    "locations": LocationRow,
+    "location-line": LocationLineRow,
+    "location-people": LocationPersonRow,
+    "suppliers": SupplierRow,
+}
+"""What a row of each view is, by the view's name."""

@@ -16,6 +16,7 @@ import pytest
 
 if TYPE_CHECKING:
     from privity.testing.company import Company
+    from privity.testing.consuming import Consumers
     from privity.testing.home import RunningHome
     from privity.testing.recorder import Recorder
     from privity.testing.seeded import Clock, Seeded
@@ -97,6 +98,17 @@ def history(backend: "RunningHome | Server", tmp_path: Path) -> "Recorder":
     if not isinstance(backend, RunningHome):
         pytest.skip("only an embedded home of these tests is recorded")
     return Recorder(backend, tmp_path / "histories")
+
+
+@pytest.fixture
+def consumer(backend: "RunningHome | Server", tmp_path: Path) -> "Consumers":
+    """Makes consumers of the run's home: `stats = consumer("stats", "shares")`, with a credential of its own."""
+    from privity.testing.consuming import Consumers
+    from privity.testing.home import RunningHome
+
+    if not isinstance(backend, RunningHome):
+        pytest.skip("only the operator of a home makes consumers of it")
+    return Consumers(backend.data, tmp_path, finished)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,16 +16,17 @@ from pydantic import ValidationError
 
 from handlers.opening import Delivery, Unopened, open_delivery
 from infra.credentials import BusKeys
+from infra.given import Given, read_given, write_given
 from infra.home import HomeKeys
 from infra.supplier.credential import issue, read_credential
 from infra.supplier.service import _read as read_request
-from privity.agent.bus import Bus
 from privity.agent.contents import SharedContent, read_shared
 from privity.agent.feed import follow_on
 from privity.agent.files import Attachment
 from privity.agent.identity import to_record
 from privity.agent.items import Content, read_content
 from privity.agent.keyring import new_identity, unlock, wrap_device, wrap_identity
+from privity.agent.location_files import Body, Put, Removed, Whole, read_body, write_body
 from privity.agent.log import check_receipt
 from privity.agent.memory import FeedMark
 from privity.agent.profile import Profile, ProfileFolder, Waiting
@@ -35,6 +37,7 @@ from privity.connection_string import ConnectionString, parse_connection_string
 from privity.crypto import aead, files, kem, labels
 from privity.crypto.command import frame, unframe
 from privity.crypto.credentials import decode_recovery, decode_secret, encode_recovery, encode_secret, home_id
+from privity.crypto.delegations import read_step
 from privity.crypto.feed import feed_link
 from privity.crypto.groups import Epoch, group_id, read_epoch, read_post, seal_post, sign_epoch
 from privity.crypto.identity import Signed, extend, verify_chain
@@ -51,21 +54,27 @@ from privity.crypto.invitation import (
 )
 from privity.crypto.kdf import KdfParams, derive_unlock
 from privity.crypto.kem import Suite, generate_keypair
+from privity.crypto.keyfiles import open_file, read_header
 from privity.crypto.keyring import wrap_key
+from privity.crypto.locations import read_manifest as read_change
 from privity.crypto.log import bare, cosign, cosigned, entry, make_checkpoint, read_checkpoint
 from privity.crypto.merkle import Frontier, leaf_hash
 from privity.crypto.originals import Origin, Permission, permit, read_permission, sign_original
 from privity.crypto.sharing import Terms, read_manifest, read_terms, verify_share
+from privity.crypto.sharing_keys import PrivatePart, read_record
 from privity.crypto.signing import SigningKey
-from privity.encoding import b32, b64, digest, lp, sha256
+from privity.encoding import b32, b64, digest, lp, sha256, unb64
 from privity.errors import ForgedRecord, Malformed, PrivityError
 from privity.messages import envelope, views
 from privity.messages.catalog import explain, read_command
 from privity.messages.envelope import Answer, FeedEntry, Receipt, Result, ResultEvent
 from privity.messages.items import AddItem
 from privity.messages.views import AskItems
+from privity.results import Results
+from privity.supplying import _read as read_supplied
 from projections.queries import _asks
 from tests.crypto import examples
+from tests.vectors.make import FOLDER as VECTORS
 
 ANN, BOB = examples.person("ann"), examples.person("bob")
 LOG = SigningKey.from_seed(b"l" * 32)
@@ -242,11 +251,10 @@ def result(data: bytes) -> object:
     """By the way that it comes: the bus's own handler, then the checks of the session."""
 
     async def heard() -> Result | None:
-        bus = Bus.__new__(Bus)
-        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        bus._results = {WAITING.id: future}
-        await bus._heard(SimpleNamespace(subject=f"privity.result.{ACCOUNT}.{WAITING.id}", data=data))  # type: ignore[arg-type]
-        return future.result() if future.done() else None
+        results = Results()
+        with results.of(WAITING.id) as future:
+            await results.heard(SimpleNamespace(subject=f"privity.result.{ACCOUNT}.{WAITING.id}", data=data))  # type: ignore[arg-type]
+            return future.result() if future.done() else None
 
     came = LOOP.run_until_complete(heard())
     if came is None:
@@ -461,6 +469,47 @@ SUPPLIER_REQUESTS = {
 }
 """What a supplier is asked."""
 
+
+def key_file(data: bytes) -> object:
+    """As `privity key decrypt` reads it."""
+    source = BytesIO(data)
+    header = read_header(source)
+    return list(open_file(header, PART, source))
+
+
+def location_body(data: bytes) -> object:
+    return read_body(data, 2)
+
+
+def seeds_of(file: str, ask: str, field: str) -> list[bytes]:
+    """What the vectors have of a kind that is read."""
+    cases = json.loads((VECTORS / f"{file}.json").read_text())["cases"]
+    return [unb64(case["given"][field]) for case in cases if case["ask"] == ask and "answer" in case]
+
+
+PART = PrivatePart.from_bytes(sha256(b"part 1") + sha256(b"pair 1"))
+BY_VECTOR: dict[str, tuple[Callable[[bytes], object], str, str, str]] = {
+    "sharing key's record": (read_record, "sharing_keys", "key-record", "record"),
+    "file under a sharing key": (key_file, "key_files", "key-file", "file"),
+    "change of a location": (read_change, "location_lines", "location-change", "manifest"),
+    "step of a delegation": (read_step, "delegates", "delegation-step", "record"),
+}
+"""A reader, and where its valid inputs stand among the vectors."""
+SUPPLIED = [
+    {"status": "ok", "leaves": [[0, b64(KEY)], [7, b64(KEY)]], "more": True, "root": b64(KEY), "segments": 8},
+    {"status": "ok", "objects": [{"object": "o" * 26, "whole": True, "fragments": 3, "since": 1}]},
+    {"status": "refused", "code": "Busy", "message": "later"},
+]
+BODY = write_body(
+    Body(
+        (
+            Put("a/b.txt", ((1, 0),), 5, digest(b"hello"), "o" * 26, 0, datetime(2027, 1, 1, tzinfo=UTC)),
+            Removed("c", ((1, 1),), datetime(2027, 1, 1, tzinfo=UTC)),
+        ),
+        {"o" * 26: Whole(KEY, 5, digest(b"hello"))},
+    )
+)
+
 TARGETS: dict[str, Target] = {
     "frame": Target(lambda data: unframe(data, 66, 10**6), [WAITING.data, frame(), frame(b"", b"x")]),
     "delivery": Target(opened, [WAITING.data], (Unopened,)),
@@ -512,6 +561,7 @@ TARGETS: dict[str, Target] = {
     ),
     "item content": Target(read_content, [Content("Passport", {"number": "X1"}).to_bytes(), WITH_FILE.to_bytes()]),
     "share content": Target(read_shared, [SHARED.to_bytes()]),
+    "body of a location's change": Target(location_body, [BODY]),
     "instruction": Target(read_instruction, [INSTRUCTED]),
     "what is wanted": Target(
         read_wanted,
@@ -525,6 +575,9 @@ TARGETS: dict[str, Target] = {
         f"supplier's {verb}": Target(lambda data, verb=verb: read_request(verb, data), [seed])
         for verb, seed in SUPPLIER_REQUESTS.items()
     },
+    **{name: Target(read, seeds_of(*place)) for name, (read, *place) in BY_VECTOR.items()},
+    "what a supplier answers": Target(read_supplied, [frame(told(each)) for each in SUPPLIED]),
+    "what was given": Target(read_given, [write_given([Given("supplier", ACCOUNT, "attic", "U" + "A" * 55, 2**31)])]),
     "supplier's credential": Target(
         text(read_credential), [issue(HomeKeys(*HOME_KEYS), "attic", "nats://x:1").text().encode()]
     ),

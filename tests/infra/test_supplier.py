@@ -45,6 +45,7 @@ from tests.handlers.people import LOG, Citizen
 from tests.infra.supplying import OPERATOR, OWN, SUPPLIER, Keeper, SharedKey, root
 
 ONE, TWO = b"1" * 5000, b"2" * 3000
+BIG = ONE * 14
 
 
 @pytest.fixture(autouse=True)
@@ -482,29 +483,48 @@ async def test_a_proof_of_storage_takes_the_fragment(keeper: Keeper, key: Shared
 async def test_a_quota_holds_and_says_what_is_used_and_deleting_gives_room(
     tmp_path: Path, key: SharedKey, ann: Citizen, bob: Citizen
 ) -> None:
-    keeper = Keeper(tmp_path, quota=20_000)
+    keeper = Keeper(tmp_path, quota=160_000)
     await keeper.ask(key.register())
-    object = await keeper.stored(key, ann, ONE)
+    object = await keeper.stored(key, ann, BIG)
     lease = await keeper.opened(key, ann, "put", new_id(), 3)
     assert await keeper.code(Put(lease, 0), TWO) == "ok"
     before = keeper.shelf.used
-    said, _ = await keeper.ask(Put(lease, 1), ONE)
+    said, _ = await keeper.ask(Put(lease, 1), BIG)
     assert said.code == "QuotaExceeded"
-    assert "of one person's 15000 bytes are used" in (said.message or "")
+    assert "of one person's 120000 bytes are used" in (said.message or "")
     said, _ = await keeper.ask(AskStatus())
-    assert (said.called, said.fragments, said.used, said.quota) == ("supplier-1", 2, before, 20_000)
+    assert (said.called, said.fragments, said.used, said.quota) == ("supplier-1", 2, before, 160_000)
     bobs = SharedKey(bob)  # there is room for another one, and then for nobody
     await keeper.ask(bobs.register())
     small = await keeper.stored(bobs, bob, TWO)
-    said, _ = await keeper.ask(Put(await keeper.opened(bobs, bob, "put", new_id(), 1), 0), ONE)
-    assert f"{keeper.shelf.used} of 20000 bytes are used" in (said.message or "")
+    said, _ = await keeper.ask(Put(await keeper.opened(bobs, bob, "put", new_id(), 1), 0), ONE * 16)
+    assert f"{keeper.shelf.used} of 160000 bytes are used" in (said.message or "")
     await keeper.ask(Delete(await keeper.opened(bobs, bob, "delete", small)))
     before = keeper.shelf.used
     await keeper.ask(Delete(await keeper.opened(key, ann, "delete", object)))
-    assert await keeper.code(Put(lease, 1), ONE) == "ok"
+    assert await keeper.code(Put(lease, 1), BIG) == "ok"
     await keeper.shelf.look()  # the count that went along is what a new count finds
-    assert keeper.shelf.used == before - len(ONE) - 64 + len(ONE)
-    assert await keeper.code(Put(lease, 2), ONE) == "QuotaExceeded"  # and so is what each one has
+    assert keeper.shelf.used == before - len(BIG) - 64 + len(BIG)
+    assert await keeper.code(Put(lease, 2), BIG) == "QuotaExceeded"  # and so is what each one has
+
+
+async def test_two_who_fill_a_supplier_leave_room_for_others(
+    tmp_path: Path, key: SharedKey, ann: Citizen, bob: Citizen
+) -> None:
+    """The last quarter is for those who take little of it; without two who take much, nobody has less than before."""
+    keeper, eves = Keeper(tmp_path, quota=320_000), SharedKey(Citizen("eve"))
+    for each in (key, bobs := SharedKey(bob), eves):
+        await keeper.ask(each.register())
+    await keeper.stored(key, ann, BIG)
+    await keeper.stored(key, ann, BIG)
+    await keeper.stored(bobs, bob, ONE * 5, ONE * 5)
+    assert keeper.shelf.used < 240_000
+    for shared, by in ((key, ann), (bobs, bob)):
+        said, _ = await keeper.ask(Put(await keeper.opened(shared, by, "put", new_id(), 1), 0), ONE * 10)
+        assert said.code == "QuotaExceeded"
+        assert "those who use at most 20000 bytes" in (said.message or "")
+    small = await keeper.stored(eves, eves.ann, TWO)
+    assert await keeper.got(await keeper.opened(eves, eves.ann, "get", small), 0) == TWO
 
 
 class Slow(Shelf):

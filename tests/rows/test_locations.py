@@ -65,7 +65,7 @@ def written(folder: Path, **files: bytes) -> list[Path]:
 
 async def names(session: Session, keyring: Keyring, location: str) -> list[str]:
     held = await locations.opened(session, keyring, location)
-    return [locations.shown_as(held, each) for each in held.line.folder]
+    return [name for name, _ in locations.listing(held)]
 
 
 async def fetched(session: Session, keyring: Keyring, location: str, file: str, folder: Path) -> bytes:

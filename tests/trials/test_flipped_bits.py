@@ -1,12 +1,12 @@
 """S17: a bit flipped in anything that the home keeps: no agent shows another thing than was signed and sealed."""
 
 import asyncio
+import itertools
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, contextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,6 @@ from privity.agent import (
     instructions,
     invitations,
     items,
-    keyring,
     pieces,
     profiles,
     requests,
@@ -31,7 +30,6 @@ from privity.agent import (
     vaults,
 )
 from privity.agent.bus import Bus
-from privity.agent.connections import Broken
 from privity.agent.files import Plain
 from privity.agent.keyring import Keyring, check_identity, unwrap_identity, unwrap_kek
 from privity.agent.keys import stored_connection_key
@@ -40,18 +38,17 @@ from privity.agent.profile import ProfileFolder, Waiting, secret_of
 from privity.agent.session import Session
 from privity.crypto import labels
 from privity.crypto.kdf import KdfParams, derive_unlock
-from privity.crypto.signing import SigningKey
-from privity.errors import ForgedRecord, NotInLog, PrivityError, RateLimited, Refusal
+from privity.errors import ForgedRecord, NotInLog, PrivityError, Refusal
 from privity.messages.fields import SignedRecord
 from privity.messages.views import AccountRow, AskInstructions, InstructionRow
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, connect, somebody
+from projections.tables import metadata
+from tests.trials import test_flipped_keys
+from tests.trials.flipping import SKIPPED, cells, noticed_and_believed, seen, sound, with_a_flip
 from tests.trials.load import add_item, signer_of
 from tests.trials.test_hostile_input import line_of
 from tests.trials.test_oracles import answer_to
-
-Cell = tuple[str, str, int]
-"""Table, column, row."""
 
 SPOKEN = {
     ("accounts", "address"): "whose address it is, nobody checks; one's own is known, another's is pinned",
@@ -103,10 +100,32 @@ SPOKEN = {
 }
 """What only the home says, by table and column, and what it is worth: all else must be noticed, or change nothing."""
 
-TRIES = 3
+NOTICED: dict[tuple[str, ...], dict[str, set[str]]] = {
+    ("accounts", "addresses", "identity_records", "keys"): {
+        "identity_records": {"record", "signatures"},
+        "keys": {"public", "private"},
+    },
+    ("invitations", "connections", "partings"): {"connections": {"offer", "acceptance", "note", "peer_public"}},
+    ("items", "files"): {"items": {"content", "wrap", "version"}},
+    ("shares", "lines"): {
+        "shares": {"manifest", "owner", "recipient", "signature", "claim", "owner_wrap", "content"},
+    },
+    ("pieces", "piece_readers", "piece_requests", "piece_rules"): {
+        "pieces": {"content", "owner_wrap", "record", "signature", "version"},
+        "piece_readers": {"grant", "stored"},
+        "piece_requests": {"challenge", "signature"},
+        "piece_rules": {"rules"},
+    },
+    ("delegation_steps", "delegates", "vault_wraps", "vault_befores", "spaces", "space_members"): {},
+    ("instructions",): {"instructions": {"answered", "code", "content", "n", "record", "share", "signature"}},
+    ("feed", "feed_heads"): {},
+}
+"""The tables that are turned together, and of each the columns that must be noticed."""
 
-SKIPPED = {"progress"}
-"""The projector's own bookmark."""
+NOT_SHOWN = {"groups", "group_members", "group_epochs", "group_lines"}
+"""Turned in `test_group_attacks`."""
+
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,166 +305,27 @@ async def file_of_share(session: Session, keyring: Keyring, share: str) -> Plain
     return await shares.read_file(session, keyring, await shares.show(session, keyring, share), "scan.txt")
 
 
-async def sound(found: Awaitable[list[Any]]) -> list[Any]:
-    """The list, if nothing in it is broken."""
-    rows = await found
-    for each in rows:
-        if isinstance(each, Broken):
-            raise each.alarm
-    return rows
-
-
-async def seen(kept: Kept) -> dict[str, Any]:
-    """What everybody sees now; an error as itself."""
-    found: dict[str, Any] = {}
-    for name, look in kept.looks.items():
-        try:
-            found[name] = shown(await look())
-        except RateLimited:
-            raise
-        except PrivityError as error:
-            found[name] = error
-    return found
-
-
-def shown(value: Any) -> str:
-    """A value with all of its fields, also those that a repr hides, but for the row as it was served."""
-    if hasattr(value, "__dataclass_fields__"):
-        return str({name: shown(getattr(value, name)) for name in value.__dataclass_fields__ if name != "row"})
-    if isinstance(value, list | tuple):
-        return str([shown(each) for each in value])
-    if isinstance(value, SigningKey):
-        return str(value.seed)
-    return str(value)
-
-
-def flipped(value: Any) -> Any:
-    """The same with one bit turned, in the middle; a text stays a text."""
-    match value:
-        case bool() | int():
-            return int(value) ^ 1
-        case bytes() if value:
-            at = len(value) // 2
-            return value[:at] + bytes([value[at] ^ 1]) + value[at + 1 :]
-        case str() if value:
-            at = len(value) // 2
-            return value[:at] + chr(ord(value[at]) ^ 1) + value[at + 1 :]
-    return value
-
-
-@contextmanager
-def with_a_flip(path: Path, table: str, column: str, row: int) -> Iterator[bool]:
-    """One cell of a database in use with one bit turned while the block runs; whether anything could be turned."""
-    before = _cell(path, table, column, row)
-    after = flipped(before)
-    if after == before or not _write(path, table, column, row, after):
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        assert _write(path, table, column, row, before)
-
-
-def _cell(path: Path, table: str, column: str, row: int) -> Any:
-    with sqlite3.connect(path, timeout=10) as db:
-        ((value,),) = db.execute(f'SELECT "{column}" FROM "{table}" WHERE rowid = ?', [row]).fetchall()
-    db.close()
-    return value
-
-
-def _write(path: Path, table: str, column: str, row: int, value: Any) -> bool:
-    db = sqlite3.connect(path, timeout=10)
-    try:
-        db.execute(f'UPDATE "{table}" SET "{column}" = ? WHERE rowid = ?', [value, row])
-        db.commit()
-    except sqlite3.IntegrityError:  # what must be unique would be there twice
-        return False
-    finally:
-        db.close()
-    return True
-
-
-def cells(path: Path) -> list[Cell]:
-    """Every cell of every table."""
-    db = sqlite3.connect(path, timeout=10)
-    found = []
-    for (table,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall():
-        columns = [row[1] for row in db.execute(f'PRAGMA table_info("{table}")')]
-        for (row,) in db.execute(f'SELECT rowid FROM "{table}"').fetchall():
-            found += [(table, column, row) for column in columns]
-    db.close()
-    return [cell for cell in found if cell[0] not in SKIPPED]
-
-
-def spoken(table: str, column: str) -> bool:
-    return (table, column) in SPOKEN or (table, "*") in SPOKEN
-
-
-@pytest.fixture
-def unlocked_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """One Argon2id for each passphrase and secret instead of one for each session."""
-    monkeypatch.setattr(keyring, "derive_unlock", cache(derive_unlock))
-
-
 @pytest.mark.soak
+@pytest.mark.parametrize("tables", NOTICED, ids="-".join)
 async def test_s17_a_flipped_bit_in_a_view_is_refused_or_changes_nothing(
-    own_backend: RunningHome, tmp_path: Path, unlocked_once: None
+    tables: tuple[str, ...], own_backend: RunningHome, tmp_path: Path, unlocked_once: None
 ) -> None:
+    """One or a few tables alone: `pytest -m soak tests/trials/test_flipped_bits.py -k shares`."""
     kept = await told(own_backend, tmp_path)
-    before = await seen(kept)
+    before = await seen(kept.looks)
     assert not [each for each in before.values() if isinstance(each, PrivityError)], before
     views = own_backend.data / "views.db"
-    noticed: set[tuple[str, str]] = set()
-    believed: dict[tuple[str, str], str] = {}
-    for table, column, row in cells(views):
-        with with_a_flip(views, table, column, row) as turned:
-            after = await seen(kept) if turned else before
-        for look, now in after.items():
-            if isinstance(now, PrivityError):
-                noticed.add((table, column))
-            elif now != before[look] and not spoken(table, column):
-                believed[table, column] = f"{look}: {now} for {before[look]}"
+    turned = [cell for cell in cells(views) if cell[0] in tables]
+    noticed, believed = await noticed_and_believed(views, turned, kept.looks, before, SPOKEN)
     assert not believed, ", ".join(f"{'.'.join(place)}: {text[:120]}" for place, text in believed.items())
-    assert noticed >= {
-        ("connections", "offer"),
-        ("connections", "acceptance"),
-        ("connections", "note"),
-        ("connections", "peer_public"),
-        ("identity_records", "record"),
-        ("identity_records", "signatures"),
-        ("items", "content"),
-        ("items", "wrap"),
-        ("items", "version"),
-        ("keys", "public"),
-        ("keys", "private"),
-        ("pieces", "content"),
-        ("pieces", "owner_wrap"),
-        ("pieces", "record"),
-        ("pieces", "signature"),
-        ("pieces", "version"),
-        ("piece_readers", "grant"),
-        ("piece_readers", "stored"),
-        ("piece_requests", "challenge"),
-        ("piece_requests", "signature"),
-        ("piece_rules", "rules"),
-        ("instructions", "answered"),
-        ("instructions", "code"),
-        ("instructions", "content"),
-        ("instructions", "n"),
-        ("instructions", "record"),
-        ("instructions", "share"),
-        ("instructions", "signature"),
-        ("shares", "manifest"),
-        ("shares", "owner"),
-        ("shares", "recipient"),
-        ("shares", "signature"),
-        ("shares", "claim"),
-        ("shares", "owner_wrap"),
-        ("shares", "content"),
-    }
-    assert await seen(kept) == before
+    assert noticed >= {(table, column) for table, columns in NOTICED[tables].items() for column in columns}
+    assert await seen(kept.looks) == before
     await kept.stack.aclose()
+
+
+def test_s17_every_view_has_its_turn() -> None:
+    everywhere = [*itertools.chain.from_iterable(NOTICED), *test_flipped_keys.NOTICED]
+    assert sorted(everywhere) == sorted({each.name for each in metadata.sorted_tables} - SKIPPED - NOT_SHOWN)
 
 
 @pytest.mark.trial
@@ -454,14 +334,14 @@ async def test_s17_a_flipped_bit_in_any_sealed_object_is_refused(
 ) -> None:
     """Running, and started again."""
     kept = await told(own_backend, tmp_path)
-    before = await seen(kept)
+    before = await seen(kept.looks)
     store = own_backend.data / "store.db"
     rows = [row for table, column, row in cells(store) if (table, column) == ("sealed", "data")]
     quiet = []
     for row in rows:
         with with_a_flip(store, "sealed", "data", row) as turned:
             assert turned
-            after = await seen(kept)
+            after = await seen(kept.looks)
         alarms = [name for name, now in after.items() if isinstance(now, PrivityError)]
         assert {name: now for name, now in after.items() if name not in alarms} == {
             name: now for name, now in before.items() if name not in alarms
@@ -470,18 +350,18 @@ async def test_s17_a_flipped_bit_in_any_sealed_object_is_refused(
             quiet.append(row)
     # What nobody reads any more or yet: Bob's keys and keyring, notes that were replaced, the wrap that was claimed.
     assert len(quiet) < len(rows) - 8
-    assert await seen(kept) == before
+    assert await seen(kept.looks) == before
 
     (held,) = rows_of(store, own_backend, "items", "content")
     assert await asyncio.to_thread(own_backend.stop) == 0
     with with_a_flip(store, "sealed", "data", held):
         await asyncio.to_thread(own_backend.start)
         await kept.open()
-        assert isinstance((await seen(kept))["her items"], PrivityError)
+        assert isinstance((await seen(kept.looks))["her items"], PrivityError)
         assert await asyncio.to_thread(own_backend.stop) == 0
     await asyncio.to_thread(own_backend.start)
     await kept.open()
-    assert await seen(kept) == before
+    assert await seen(kept.looks) == before
     await kept.stack.aclose()
 
 

@@ -157,6 +157,36 @@ async def test_s1_a_swapped_connection_key_gets_no_key(three: Three, monkeypatch
     assert outcomes(await granted(three.ann, three.key, three.carol))["private"] == "done"
 
 
+async def test_s4_a_grant_to_somebody_else_than_its_id_says_is_shown_as_broken(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And one of a key that does not hold; neither hides the other's grants."""
+    carols = await account(three.carol)
+    for view, turned in (("grants", {"to": carols}), ("sharing-keys", {"signature": b64(bytes(64))})):
+        with monkeypatch.context() as lying:
+            lie(lying, view, each_with(turned))
+            async with three.ann.session() as (session, keyring):
+                [broken] = await grants.all_of(session, keyring)
+                assert isinstance(broken, connections.Broken)
+                assert isinstance(broken.alarm, IntegrityAlarm)
+    async with three.ann.session() as (session, keyring):
+        [shown] = await grants.all_of(session, keyring)
+        assert isinstance(shown, grants.Grant)
+        assert shown.address == three.bob.address
+
+
+async def test_s3_a_home_that_hides_a_key_does_not_have_its_holder_deny_it(
+    three: Three, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await audited(three.ann, three.key, three.bob, "private")
+    with monkeypatch.context() as lying:
+        lie(lying, "sharing-keys", each_with({"signature": b64(bytes(64))}))
+        with pytest.raises(IntegrityAlarm):
+            await answered(three.bob)
+    await answered(three.bob)
+    assert (await audited(three.ann, three.key, three.bob, "private")).passed is True
+
+
 async def test_s8_a_planted_holder_is_noticed_and_gets_nothing(three: Three, monkeypatch: pytest.MonkeyPatch) -> None:
     """One whom the creator never granted the key; and one who is shown over somebody else's connection."""
     carol, with_carol = await account(three.carol), (await over(three.ann, three.carol)).connection

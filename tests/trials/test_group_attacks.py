@@ -42,7 +42,7 @@ from privity.testing.home import RunningHome
 from privity.testing.people import Person, connect, somebody
 from tests.conftest import MakePerson
 from tests.rows.watching import BLOBS, MIB, lie
-from tests.trials.test_flipped_bits import cells, shown, sound, with_a_flip
+from tests.trials.flipping import cells, shown, sound, with_a_flip
 
 Rows = list[dict[str, Any]]
 

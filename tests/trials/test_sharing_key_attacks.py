@@ -59,7 +59,7 @@ from tests.conftest import MakePerson
 from tests.rows.keyholding import hold, turn
 from tests.rows.test_erasing import assert_erased, assert_there
 from tests.rows.watching import lie, ran
-from tests.trials.test_flipped_bits import cells, shown, sound, with_a_flip
+from tests.trials.flipping import cells, shown, sound, with_a_flip
 
 pytestmark = pytest.mark.trial
 

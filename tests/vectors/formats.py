@@ -36,6 +36,7 @@ from privity.crypto.sharing import (
 )
 from privity.encoding import b32, b64, digest, lp, unb32, unb64
 from privity.errors import BeyondPermission
+from tests.vectors import context_formats
 
 Asked = dict[str, Any]
 
@@ -327,4 +328,5 @@ QUESTIONS: dict[str, Callable[[Asked], object]] = {
     "checkpoint": checkpoint,
     "cosignature": cosigned,
     "feed-link": feed,
+    **context_formats.QUESTIONS,
 }

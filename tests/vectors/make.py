@@ -873,7 +873,9 @@ KEPT = "kept.json"
 
 def all_files(kept: Kept) -> Iterator[tuple[str, str]]:
     """Every file's name and text."""
-    for make in MAKERS:
+    from tests.vectors import context_makers  # which is made of what stands above
+
+    for make in (*MAKERS, *context_makers.MAKERS):
         made = make(kept)
         yield f"{made.name}.json", made.text()
     yield KEPT, kept.text()
