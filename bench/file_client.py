@@ -3,7 +3,6 @@
 `python -m bench.file_client HOME ADDRESS SOURCE SUPPLIERS BUS`: the last two are process ids with commas between.
 """
 
-import asyncio
 import json
 import os
 import sys
@@ -11,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from privity import bulk
 from privity.agent import identity, sharing_keys, supplying
 from privity.agent.downloads import get_object
 from privity.agent.uploads import put_object
 from privity.encoding import b64
-from privity.heap import keep_freed
 from privity.messages.suppliers import Register
 from privity.testing.people import Person
 
@@ -86,11 +85,10 @@ def _forget_peak() -> None:
 
 def main(arguments: Sequence[str], say: Callable[[str], None] = print) -> None:
     """Measure and print."""
-    keep_freed()
     home, address, source, suppliers, bus = arguments
     person = Person(address, Path(home), os.environ["PRIVITY_SERVER"], os.environ["PRIVITY_PASSPHRASE"])
     others = {"suppliers": [int(pid) for pid in suppliers.split(",")], "bus": [int(pid) for pid in bus.split(",")]}
-    say(json.dumps(asyncio.run(client(person, Path(source), Path(source).stat().st_size / MIB, others))))
+    say(json.dumps(bulk.run(client(person, Path(source), Path(source).stat().st_size / MIB, others))))
 
 
 if __name__ == "__main__":

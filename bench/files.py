@@ -26,9 +26,9 @@ from bench.file_client import MIB, NEEDED, Figures, resident
 from bench.plan import Plan, rate
 from infra.bus import connect
 from infra.processes import Child, stop_on_signals
+from privity.bulk import keep_freed
 from privity.crypto.coding import FRAGMENT_BYTES, Coding, ObjectPlace, seal_segment
 from privity.crypto.keyring import new_dek
-from privity.heap import keep_freed
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
 

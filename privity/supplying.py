@@ -70,7 +70,7 @@ MAX_PAGES: Final = 1000
 MAX_OBJECTS: Final = 50_000
 """That are listed under one key: a supplier has no more."""
 NONCE_BYTES: Final = 32
-BUSY_DELAYS: Final = (0.2, 0.4, 0.8, 1.6)
+BUSY_DELAYS: Final = (0.1, 0.2, 0.4, 0.6)
 """Seconds after which a supplier that is busy is asked again, each up to half as many more; then it is believed."""
 
 
@@ -335,7 +335,7 @@ class Lease:
 
 
 async def patiently(once: Callable[[], Awaitable[T]]) -> T:
-    """Try until a supplier is not busy any more, some 4 seconds long: it is not lost by that.
+    """Try until a supplier is not busy any more, up to 2 seconds long: an upload waits as long.
 
     Each try begins from the start: a nonce is used up also by what was refused then.
 

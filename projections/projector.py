@@ -13,7 +13,7 @@ from privity.messages.recorded import Positioned
 from projections import feed
 from projections.changes import execute
 from projections.tables import metadata, progress
-from projections.turns import drop_rest, identity_of, turn
+from projections.turns import drop_apart, drop_rest, identity_of, turn
 from projections.views import folded
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,7 @@ class Projector:
                 db.execute(progress.insert().values(name=NAME, position=0))
             self.position = reached(db)
         self._file = identity_of(self._engine)
+        drop_apart(self._engine)
 
     def stands(self) -> bool:
         """Whether the views are still there: somebody may delete their file or tables at any time."""

@@ -18,7 +18,7 @@ from projections.changes import write_apart
 from projections.folding import FEEDS, TABLES, WORKERS, WORTH, After, Folding, Progress, beside, pages, pool
 from projections.projector import ANEW, GONE, NAME, leftovers, reached, snapshot, table_rows
 from projections.tables import metadata, progress
-from projections.turns import file_of, only_rebuild, turn
+from projections.turns import apart_of, identity_of, only_rebuild, turn
 
 log = logging.getLogger(__name__)
 
@@ -28,8 +28,6 @@ NEAR = 200
 """Events behind the live views that are folded in the transaction of the swap."""
 SLICE = 2000
 """Rows that are copied, or of a replaced table dropped, in one turn."""
-APART = "apart"
-"""What the name of the file ends with, into which SQLite's views are folded before they are copied beside."""
 CHECKPOINT_EVERY = 4
 """Pages after which what was written is brought from SQLite's log into its file."""
 LOCK_TIMEOUT = "100ms"
@@ -92,8 +90,8 @@ class _Rebuild:
         self._folding = Folding(after, engine.url.drivername, self._anew, tables)
         self._pages = 0
         self.position = 0
-        path = file_of(engine)
-        self._file = None if path is None else Path(f"{path}-{APART}")
+        self._file = apart_of(engine)
+        self._identity = identity_of(engine)
         if self._sqlite:
             for pragma in (CACHE, "wal_autocheckpoint=0"):
                 db.exec_driver_sql(f"PRAGMA {pragma}")
@@ -182,7 +180,7 @@ class _Rebuild:
             return self._until
         live = reached(self._db)
         self._db.commit()
-        if live < self.position:
+        if live < self.position or identity_of(self._engine) != self._identity:
             raise NotFound(REMADE)
         return live
 
@@ -218,7 +216,8 @@ class _Rebuild:
             self._db.exec_driver_sql(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         held = sa.select(progress.c.position).where(progress.c.name == NAME).with_for_update()
         live = self._db.execute(held).scalar()
-        if live is None or (live < self.position and self._until is None):
+        remade = identity_of(self._engine) != self._identity
+        if live is None or remade or (live < self.position and self._until is None):
             raise NotFound(REMADE)
         return live if self._until is None else self._until
 

@@ -5,12 +5,15 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import sqlalchemy as sa
 
 from privity.errors import AlreadyRunning
 
 TURN, REPLAY = "turn", "replay"
+APART = "apart"
+"""What the name of the file ends with, into which SQLite's views are folded before they are copied beside."""
 ADVISORY = int.from_bytes(b"replay", "big")
 """The advisory lock of PostgreSQL under which views are rebuilt."""
 
@@ -68,6 +71,21 @@ def file_of(engine: sa.Engine) -> str | None:
     if engine.dialect.name != "sqlite" or engine.url.database in (None, "", ":memory:"):
         return None
     return engine.url.database
+
+
+def apart_of(engine: sa.Engine) -> Path | None:
+    """Where a rebuild of SQLite's views folds them first."""
+    path = file_of(engine)
+    return None if path is None else Path(f"{path}-{APART}")
+
+
+def drop_apart(engine: sa.Engine) -> None:
+    """Delete what a rebuild that was killed has left there, unless another one works now."""
+    left = apart_of(engine)
+    if left is None or not left.exists():
+        return
+    with contextlib.suppress(AlreadyRunning), only_rebuild(engine):
+        left.unlink(missing_ok=True)
 
 
 def identity_of(engine: sa.Engine) -> object:

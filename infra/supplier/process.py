@@ -25,9 +25,9 @@ from infra.supplier.credential import FILE, FRAGMENTS, SupplierCredential, read_
 from infra.supplier.journal import Journal
 from infra.supplier.service import Asked, Service
 from infra.supplier.storage import Shelf, open_store
+from privity import bulk
 from privity.encoding import b64
 from privity.errors import Busy, SupplierNameTaken, Unreachable
-from privity.heap import keep_freed
 from privity.messages.suppliers import MAX_SUPPLIER_MESSAGE, AnnounceSupplier, ReplaceSupplier, supplier_subject
 
 log = logging.getLogger("privity.supplier")
@@ -193,8 +193,7 @@ def _now() -> datetime:
 
 
 if __name__ == "__main__":
-    keep_freed()
     try:
-        asyncio.run(child(Path(sys.argv[1])))
+        bulk.run(child(Path(sys.argv[1])))
     except Unreachable as error:
         sys.exit(error.message)

@@ -23,6 +23,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
+from privity.bulk import to_disk
 from privity.crypto.coding import fragment_leaf
 from privity.crypto.merkle import Frontier
 from privity.encoding import sha256
@@ -36,7 +37,6 @@ from privity.errors import (
     RootDiffers,
     TooLarge,
 )
-from privity.heap import settle
 from privity.messages.suppliers import FRAGMENT_BYTES, MAX_LISTED, MAX_SEGMENTS, Listed
 
 log = logging.getLogger("privity.supplier")
@@ -716,7 +716,7 @@ def _sync(folder: Path, files: list[Path]) -> None:
     for path in [*files, *(each for each in folders if each.is_relative_to(folder)), folder]:
         opened = os.open(path, os.O_RDONLY)
         try:
-            settle(opened)
+            to_disk(opened)
         finally:
             os.close(opened)
 

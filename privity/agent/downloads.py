@@ -22,18 +22,18 @@ from typing import BinaryIO, Final
 from privity.agent.session import Session
 from privity.agent.supplying import Place, tell
 from privity.agent.uploads import MAX_BYTES, Progress
+from privity.bulk import to_disk
 from privity.crypto.coding import FRAGMENT_BYTES, Coding, ObjectPlace, open_segment
 from privity.encoding import b64
 from privity.errors import AlreadyExists, DoesNotOpen, ForgedRecord, Malformed, TooLarge
 from privity.gathering import Gatherer, Trouble
-from privity.heap import settle
 from privity.messages.locations import StoredObject
 
 log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 6 * 1024 * 1024
 """Bytes of fragments on their way at once, about."""
-SETTLE_EACH: Final = 16 * 1024 * 1024
+FLUSH_EACH: Final = 16 * 1024 * 1024
 """Bytes that are written before they are brought to the disk, while the reading goes on."""
 PART: Final = ".part"
 DRAFT_NAME: Final = 100
@@ -91,6 +91,9 @@ async def get_object(
             except DoesNotOpen:
                 draft.unlink()
                 raise
+            except _NotKeptError as error:
+                draft.unlink()
+                raise Malformed(f"{sink} cannot be written: {error}") from None
             if reading.digest == sha256:
                 await asyncio.to_thread(_named, file, draft, sink)
                 break
@@ -143,7 +146,7 @@ class _Reading:
         self._progress = progress
         self._hash = sha256()
         self._first = 0
-        self._unsettled = 0
+        self._unflushed = 0
 
     @property
     def digest(self) -> str:
@@ -168,15 +171,16 @@ class _Reading:
         window = max(2, IN_FLIGHT // (self._coding.needed * FRAGMENT_BYTES))
         running: deque[asyncio.Task[dict[int, bytes]]] = deque()
         loop, worker = asyncio.get_running_loop(), ThreadPoolExecutor(1)  # each thread would hold memory of its own
-        settler, settling = ThreadPoolExecutor(1), Future[None]()
-        settling.set_result(None)
+        flusher, flushing = ThreadPoolExecutor(1), Future[None]()
+        flushing.set_result(None)
         try:
             for index in range(self._first, count):
                 while len(running) < window and index + len(running) < count:
                     running.append(asyncio.create_task(gatherer.segment(index + len(running))))
                 await loop.run_in_executor(worker, self._write, index, await running.popleft())
-                if self._unsettled > SETTLE_EACH and settling.done():  # into memory no more is read than that
-                    self._unsettled, settling = 0, settler.submit(settle, self._file.fileno())
+                if self._unflushed > FLUSH_EACH and flushing.done():  # into memory no more is read than that
+                    _check_flushed(flushing)
+                    self._unflushed, flushing = 0, flusher.submit(to_disk, self._file.fileno())
                 if self._progress is not None:
                     self._progress(min(self._size, (index + 1) * self._coding.capacity))
         finally:
@@ -184,7 +188,8 @@ class _Reading:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             worker.shutdown(wait=False)
-            await asyncio.to_thread(settler.shutdown)
+            await asyncio.to_thread(flusher.shutdown)
+        _check_flushed(flushing)
         return tuple(gatherer.troubles[slot] for slot in sorted(gatherer.troubles))
 
     def _write(self, index: int, fragments: dict[int, bytes]) -> None:
@@ -193,7 +198,16 @@ class _Reading:
         plain = plain if len(plain) <= left else plain[:left]
         self._hash.update(plain)
         self._file.write(plain)
-        self._unsettled += len(plain)
+        self._unflushed += len(plain)
+
+
+class _NotKeptError(Exception):
+    """The disk did not keep what was written: the kernel says so once, and what it shows from then on may be wrong."""
+
+
+def _check_flushed(flushing: "Future[None]") -> None:
+    if error := flushing.exception():
+        raise _NotKeptError(str(error)) from error
 
 
 @contextmanager

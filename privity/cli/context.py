@@ -1,6 +1,5 @@
 """What every command of the command line shares: the profile, the server, the passphrase, and how results are shown."""
 
-import asyncio
 import json
 import os
 import sys
@@ -14,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from privity import bulk
 from privity.agent.keyring import Keyring
 from privity.agent.profile import Profile, ProfileFolder
 from privity.agent.session import Session, open_session
@@ -107,7 +107,7 @@ def with_session(ctx: typer.Context, work: Callable[[Session, Keyring, Profile],
         async with session:
             return await work(session, keyring, profile)
 
-    return asyncio.run(run())
+    return bulk.run(run())
 
 
 def queued(session: Session) -> Row:

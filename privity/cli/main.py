@@ -35,7 +35,6 @@ from privity.cli import (
 from privity.cli.context import DEFAULT_HOME, Context, context
 from privity.encoding import printable
 from privity.errors import PrivityError
-from privity.heap import keep_freed
 from privity.plain import PlainFormatter
 
 INTERRUPTED = 130
@@ -159,7 +158,6 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """The console script."""
-    keep_freed()
     sys.exit(run(sys.argv[1:]))
 
 

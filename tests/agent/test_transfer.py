@@ -1,5 +1,6 @@
 """An object goes to five suppliers and comes back, through real processes on a real bus."""
 
+import errno
 import os
 import random
 import time
@@ -7,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from privity.agent import supplying
+from privity.agent import downloads, supplying
 from privity.agent.downloads import get_bytes, get_object
 from privity.agent.upload_journal import MAX_AGE, UPLOADS
 from privity.agent.uploads import MAX_BYTES, enough, put_object, settle
 from privity.crypto.coding import Coding
 from privity.encoding import digest
-from privity.errors import AlreadyExists, ForgedRecord, NotFound, TooLarge
+from privity.errors import AlreadyExists, ForgedRecord, Malformed, NotFound, TooLarge
 from privity.messages.locations import StoredObject
 from privity.testing.home import RunningHome
 from tests.storing import SLOTS, storing
@@ -62,6 +63,28 @@ async def test_a_file_comes_back_whole_or_not_at_all(suppliers: RunningHome, tmp
         assert (got.size, got.troubles, told[-1]) == (4 * MIB, (), 4 * MIB)
         with pytest.raises(AlreadyExists):
             await get_object(sam.session, sam.place, stored.stored, stored.key, sink, **said)
+
+
+async def test_what_the_disk_did_not_keep_takes_no_name_and_is_not_gone_on_with(
+    suppliers: RunningHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, sink = content(4 * CAPACITY), tmp_path / "sink"
+
+    def fails(descriptor: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    async with storing(suppliers, tmp_path) as sam:
+        stored = await put_object(sam.session, sam.keyring, sam.place, data)
+        said = {"size": stored.size, "sha256": stored.sha256}
+        monkeypatch.setattr(downloads, "FLUSH_EACH", CAPACITY)
+        really = downloads.to_disk
+        monkeypatch.setattr(downloads, "to_disk", fails)
+        with pytest.raises(Malformed, match="Input/output error"):
+            await get_object(sam.session, sam.place, stored.stored, stored.key, sink, **said)
+        assert not [name for name in os.listdir(tmp_path) if "sink" in name]
+        monkeypatch.setattr(downloads, "to_disk", really)
+        await get_object(sam.session, sam.place, stored.stored, stored.key, sink, **said)
+        assert sink.read_bytes() == data
 
 
 async def test_a_reading_that_stopped_goes_on_and_what_was_changed_meanwhile_is_read_anew(

@@ -13,6 +13,7 @@ from privity import supplying
 from privity.crypto.coding import fragment_leaf, slot_root
 from privity.encoding import new_id
 from privity.errors import BadProof, Busy
+from privity.gathering import PATIENCE
 from privity.messages.suppliers import FRAGMENT_BYTES
 from privity.supplying import Holder, Known, Lease, Supplier
 from tests.handlers.people import Citizen, to_record
@@ -32,6 +33,13 @@ class Line:
         answer = await self.keeper.raw(verb, data, f"_INBOX_{self.account}.nuid.token")
         assert answer is not None
         return answer
+
+
+DELAYS = supplying.BUSY_DELAYS
+
+
+def test_an_upload_does_not_give_up_who_is_asked_again() -> None:
+    assert sum(DELAYS) * 1.5 < PATIENCE
 
 
 @pytest.fixture(autouse=True)

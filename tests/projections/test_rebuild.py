@@ -116,6 +116,29 @@ def test_the_live_projector_goes_on_meanwhile_and_afterwards(
     assert all_rows(each_views) == whole
 
 
+def test_a_rebuild_of_views_that_are_deleted_meanwhile_says_so(
+    views: sa.Engine, recorded: Sequence[Positioned], small_pages: None
+) -> None:
+    Projector(views).apply(recorded)
+    path = Path(str(views.url.database))
+
+    def told(done: int, of: int) -> None:
+        path.unlink(missing_ok=True)
+
+    with pytest.raises(NotFound, match="made anew"):
+        rebuild.rebuild(views, after(recorded), told=told)
+
+
+def test_what_a_killed_rebuild_has_left_goes_when_the_projector_opens(views: sa.Engine) -> None:
+    left = Path(f"{views.url.database}-apart")
+    left.write_bytes(b"folded")
+    with only_rebuild(views):
+        Projector(views)
+        assert left.exists(), "somebody works on it"
+    Projector(views)
+    assert not left.exists()
+
+
 def test_without_a_backend_all_views_come_to_the_end_at_once(
     views: sa.Engine, recorded: Sequence[Positioned], whole: object
 ) -> None:

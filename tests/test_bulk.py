@@ -1,4 +1,4 @@
-"""Memory of processes that move large files."""
+"""Processes that move large files."""
 
 import os
 import platform
@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from privity.heap import settle
+from privity.bulk import to_disk
 
 PROGRAM = """
 import resource, sys
-from privity.heap import keep_freed
+from privity.bulk import keep_freed
 if sys.argv[1] == "keeps":
     keep_freed()
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -34,12 +34,12 @@ def test_what_is_freed_is_used_again() -> None:
     assert faults("keeps") * 5 < faults("gives back")
 
 
-def test_what_is_settled_is_what_was_written(tmp_path: Path) -> None:
+def test_what_is_brought_to_the_disk_is_what_was_written(tmp_path: Path) -> None:
     path = tmp_path / "part"
     written = os.urandom(3 * 2**20)
     with path.open("w+b") as file:
         file.write(written)
         file.flush()
-        settle(file.fileno())
+        to_disk(file.fileno())
         file.write(b"and more")
     assert path.read_bytes() == written + b"and more"
