@@ -2,6 +2,7 @@
 
 import gc
 import multiprocessing
+import pickle
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -119,13 +120,18 @@ def pages(
     folding: Folding, position: int, stop: int, processes: ProcessPoolExecutor | None, size: int = PAGE
 ) -> Iterator[Page]:
     """Pages behind `position`, up to `stop`, in order; a few of them are made ahead."""
-    waiting: deque[Future[Page]] = deque()
+    waiting: deque[Future[bytes]] = deque()
     for start in range(position, stop, size):
         if processes is None:
             yield folding.page(start, min(start + size, stop))
             continue
-        waiting.append(processes.submit(folding.page, start, min(start + size, stop)))
+        waiting.append(processes.submit(_packed, folding, start, min(start + size, stop)))
         if len(waiting) > AHEAD:
-            yield waiting.popleft().result()
+            yield pickle.loads(waiting.popleft().result())  # noqa: S301 - from a process of our own
     while waiting:
-        yield waiting.popleft().result()
+        yield pickle.loads(waiting.popleft().result())  # noqa: S301
+
+
+def _packed(folding: Folding, position: int, stop: int) -> bytes:
+    """A page as bytes: the pool's own thread would take it apart while the writer needs the interpreter."""
+    return pickle.dumps(folding.page(position, stop), pickle.HIGHEST_PROTOCOL)

@@ -1,7 +1,9 @@
 """Rebuilding: views folded anew beside the live ones and swapped in, compared with them, or folded up to a day past."""
 
 import logging
+import os
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +20,7 @@ from projections.changes import write_apart
 from projections.folding import FEEDS, TABLES, WORKERS, WORTH, After, Folding, Progress, beside, pages, pool
 from projections.projector import ANEW, GONE, NAME, leftovers, reached, snapshot, table_rows
 from projections.tables import metadata, progress
-from projections.turns import apart_of, identity_of, only_rebuild, turn
+from projections.turns import apart_of, file_of, identity_of, only_rebuild, turn
 
 log = logging.getLogger(__name__)
 
@@ -56,25 +58,52 @@ def rebuild(
     """Fold views anew beside those that stand, and swap them in where these have got to; the position.
 
     The live projector and queries go on: each table is replaced by a transaction of its own, where they stand.
-    With `until` nobody else writes: all tables are replaced by one transaction, and stand at that position then.
+    With `until` nobody else reads or writes: all tables are replaced at once, and stand at that position then.
 
     Raises:
         NotFound: no such tables, or the views were made by another version of this code, or not at all.
         AlreadyRunning: another rebuild works on these views.
+        Busy: others read or write without a pause.
     """
     if unknown := tables - TABLES:
         raise NotFound(f"there is no view {', '.join(sorted(unknown))}; there are {', '.join(sorted(TABLES))}")
-    with only_rebuild(engine), engine.connect() as db:
-        work = _Rebuild(engine, db, after, tables | FEEDS if tables & FEEDS else tables, until)
-        work.clear()
-        try:
-            work.create()
-            work.fold(workers, told)
-            work.swap()
-        finally:
-            db.rollback()
+    with only_rebuild(engine):
+        if until is not None and tables == TABLES and engine.dialect.name == "sqlite":
+            return _replaced(engine, after, until, workers, told)
+        with engine.connect() as db:
+            work = _Rebuild(engine, db, after, tables | FEEDS if tables & FEEDS else tables, until)
             work.clear()
-        return work.position
+            try:
+                work.create()
+                work.fold(workers, told)
+                work.swap()
+            finally:
+                db.rollback()
+                work.clear()
+            return work.position
+
+
+def _replaced(engine: sa.Engine, after: After, until: int, workers: int, told: Progress) -> int:
+    """Fold all views into a file of their own, which takes the place of the one that nobody has open."""
+    apart, there = apart_of(engine), file_of(engine)
+    if apart is None or there is None:
+        raise NotFound("the views are in memory alone")
+    apart.unlink(missing_ok=True)
+    try:
+        with _folded_into(apart, after, TABLES, until, workers, told):
+            pass
+        engine.dispose()
+        with engine.connect() as db:
+            if db.exec_driver_sql("PRAGMA journal_mode=DELETE").scalar() != "delete":  # what is in its log goes into it
+                raise Busy("somebody has the views open; try again")
+        engine.dispose()
+        shutil.copymode(there, apart)
+        _sync(apart)
+        apart.replace(there)
+        _sync(apart.parent)
+    finally:
+        apart.unlink(missing_ok=True)
+    return until
 
 
 class _Rebuild:
@@ -292,6 +321,15 @@ def _differing(table: sa.Table, live: sa.Connection, rebuilt: sa.Connection) -> 
     for mine, anew in zip_longest(table_rows(table, live), table_rows(table, rebuilt)):
         if mine != anew:
             yield f"{table.name}: live {_shown(mine)}, rebuilt {_shown(anew)}"
+
+
+def _sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def position_at(after: After, head: int, at: datetime) -> int:
