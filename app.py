@@ -73,10 +73,19 @@ from infra.settings import PRODUCTION_PEOPLE, Settings, embedded, from_environme
 from infra.store import EventStore, open_store
 from infra.streams import COMMANDS, EVENTS, declare_streams
 from infra.supplier import process
-from infra.supplier.credential import SupplierCredential, folder_of, given, issue, open_credential, read_credential
+from infra.supplier.credential import (
+    SupplierCredential,
+    folder_of,
+    given,
+    is_taken_back,
+    issue,
+    open_credential,
+    read_credential,
+)
 from infra.supplier.process import Keeping
 from infra.views_db import open_views
 from infra.watch import Subscriber
+from privity import bulk
 from privity.connection_string import parse_connection_string
 from privity.crypto.command import frame
 from privity.crypto.credentials import home_id
@@ -130,8 +139,11 @@ READY_TIMEOUT = 30.0
 RESTART_DELAY = 0.5
 LONGEST_DELAY = 10.0
 """Seconds until what ended is started again: each time that it does not become ready, twice as many."""
-REVOKE_TIMEOUT = 10.0
-"""Seconds in which nats-server must be told what was taken back, before the operator hears that it is not yet."""
+REVOKE_TIMEOUT = 15.0
+"""Seconds in which nats-server must be told what was taken back, before the operator hears that it is not yet.
+
+Longer than the commands role waits for the server, which it tells of two accounts.
+"""
 READ_TIMEOUT = 5.0
 """Seconds in which a read must be recorded, before its answer is refused."""
 PORT_FILE = "port"
@@ -337,7 +349,7 @@ def supply(
         shown = _credential_in(credential, name)
     log_to(folder / "logs" / "supplier.log")
     keeping = Keeping(store, folder, quota)
-    asyncio.run(process.run(shown, keeping, lambda: print(f"ready {name}", flush=True), renamed=False))
+    bulk.run(process.run(shown, keeping, lambda: print(f"ready {name}", flush=True), renamed=False))
 
 
 def supplier_credential(name: str, data: Path, bus: str | None, renewed: Path | None) -> str:
@@ -386,7 +398,7 @@ async def take_back(settings: Settings, kind: str, who: str) -> tuple[list[Given
     """
     taken = revoke(settings.data, kind, who)
     try:
-        bus = await connect(settings.backend(), name="privity-revoke", within=REVOKE_TIMEOUT)
+        bus = await connect(settings.backend(), name="privity-revoke", within=5)
     except (Unreachable, OSError, nats.errors.Error):
         return taken, False
     try:
@@ -604,10 +616,9 @@ async def _with_helpers(
     except BaseException:
         await asyncio.gather(child.stop(), *(each.stop() for each in suppliers.values()))
         raise
-    kept: dict[str, Child | NatsServer] = {"projections": child, "nats-server": server, **suppliers}
-    keepers = [
-        asyncio.create_task(_keep(each.wait, each.start, name), name=f"keeper of {name}") for name, each in kept.items()
-    ]
+    kept = {"projections": (child.wait, child.start), "nats-server": (server.wait, server.start)}
+    kept |= {name: (each.wait, partial(_start_when_let_in, each, data, name)) for name, each in suppliers.items()}
+    keepers = [asyncio.create_task(_keep(*how, name), name=f"keeper of {name}") for name, how in kept.items()]
     try:
         print(f"ready {data / HOME_URL}", flush=True)
         await until_stopped(stopping, [*tasks, *keepers])
@@ -638,6 +649,17 @@ async def _start(child: Child, name: str) -> None:
         await child.start()
     except Unreachable as error:
         log.error("%s: %s", name, error.message)
+
+
+async def _start_when_let_in(child: Child, data: Path, name: str) -> None:
+    """Start one of the home's own suppliers; while its credential is taken back, wait for it to have another one."""
+    said = False
+    while is_taken_back(data, name):
+        if not said:
+            log.warning("the credential of %s was taken back: it is started when it has another one", name)
+            said = True
+        await asyncio.sleep(LONGEST_DELAY)
+    await child.start()
 
 
 async def _keep(wait: Callable[[], Awaitable[int]], start: Callable[[], Awaitable[None]], name: str) -> None:

@@ -341,8 +341,8 @@ def evolve(state: State, event: Event) -> None:
 def evolve_line(state: LineState, event: Event) -> None:
     """Fold one event in."""
     match event:
-        case SharingKeyGiven(n=n):
-            state.given = n
+        case SharingKeyGiven(count=count):
+            state.given = count
         case _:
             raise NotImplementedError(event.name)
 

@@ -24,7 +24,7 @@ from nats.errors import Error as BusError
 SERVER, CREDENTIAL, ASKS = (os.environ[f"CONSUMER_{name}"] for name in ("SERVER", "CREDENTIAL", "ASKS"))
 NAME, CONTEXTS = ASKS.split(".")[2:]
 SUBJECTS = ["privity.evt.>"] if CONTEXTS == "all" else [f"privity.evt.{each}.>" for each in CONTEXTS.split("+")]
-SILENCE = 5.0  # seconds after which it asks by itself whether there is something new
+SILENCE = 5.0  # seconds without anything new after which it asks by itself
 AGAIN = 0.5  # seconds until it asks again, when the home is away
 TABLES = """
 CREATE TABLE IF NOT EXISTS progress (position INTEGER NOT NULL);
@@ -100,16 +100,24 @@ async def catch_up(view: View, bus: Client) -> None:
             view.apply(after, [(each["subject"], each["data"]) for each in page["events"]], reached)
 
 
-async def listen(view: View, live: asyncio.Queue[Msg]) -> None:
-    """The quick path: each event as it comes, until one does not follow the view's position, or none comes."""
+async def listen(view: View, live: asyncio.Queue[Msg], bus: Client, reconnects: int) -> None:
+    """The quick path: each event as it comes, until one does not follow the view's position, or nothing new comes.
+
+    Repeats are nothing new: a home that was restored from a copy tells other events at the positions that the view has.
+    """
+    loop = asyncio.get_running_loop()
+    new = loop.time()
     while True:
         try:
-            message = await asyncio.wait_for(live.get(), SILENCE)
+            message = await asyncio.wait_for(live.get(), new + SILENCE - loop.time())
             position, previous = (int((message.headers or {})[f"Privity-{name}"]) for name in ("Position", "Previous"))
-        except (TimeoutError, KeyError):  # silence; or what is no event, since it says no position
+        except (TimeoutError, KeyError):  # nothing new; or what is no event, since it says no position
+            return
+        if bus.stats["reconnects"] != reconnects:  # to a home that may be another since
             return
         if previous == view.position:
             view.apply(previous, [(message.subject, message.data)], position)
+            new = loop.time()
         elif position > view.position:
             return
 
@@ -121,12 +129,13 @@ async def main(path: str, *options: str) -> None:
     for subject in SUBJECTS:  # first, so that nothing falls between
         await bus.subscribe(subject, cb=live.put)
     while not bus.is_closed:
+        reconnects = bus.stats["reconnects"]
         try:
             await catch_up(view, bus)
             if "--once" in options:
                 break
             print(f"at {view.position}", flush=True)
-            await listen(view, live)
+            await listen(view, live, bus, reconnects)
         except (BusError, TimeoutError) as error:  # the home is away, or busy
             print(f"waiting: {error or 'no answer'}", file=sys.stderr)
             await asyncio.sleep(AGAIN)
@@ -137,4 +146,5 @@ async def main(path: str, *options: str) -> None:
     await bus.close()
 
 
-asyncio.run(main(*sys.argv[1:]))
+if __name__ == "__main__":
+    asyncio.run(main(*sys.argv[1:]))

@@ -4,7 +4,8 @@
     PRIVITY_PASSPHRASE=... python examples/producer.py meter reader@example.org [SECONDS] [READINGS]
 
 Each reading is sealed here, and sent as a command that this account's device signs. Kill it whenever you like: at the
-next start it goes on with the same item and the same share. While the home is away, readings wait in the profile.
+next start it goes on with the same item and the same share. While the home is away, readings wait in the profile, as
+many as may wait there; they go out with the first reading for which the home is back.
 """
 
 import asyncio
@@ -15,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 from privity.client import Client, Item
+from privity.errors import TooManyWaiting
 
 LABEL = "Load of a machine"
 
@@ -39,7 +41,11 @@ async def main(profile: str, reader: str, seconds: str = "60", readings: str = "
         item = await opened(app, reader)
         for number in range(int(readings)) if readings else count():
             await asyncio.sleep(float(seconds) if number else 0)
-            item = await app.edit(item.item, reading())
+            try:
+                item = await app.edit(item.item, reading())
+            except TooManyWaiting:
+                print("the home is away for too long: this reading is dropped", flush=True)
+                continue
             waits = f"; {app.waiting} wait for the home" if app.waiting else ""
             print(f"version {item.version}: {item.content.slots['load']}{waits}", flush=True)
 

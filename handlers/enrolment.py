@@ -106,6 +106,10 @@ class People(Protocol):
         """On return nobody who is revoked is connected."""
         ...
 
+    def tell_later(self) -> None:
+        """Go on trying, and wait for nothing."""
+        ...
+
 
 Refused = Callable[[bytes], Awaitable[None]]
 """Told of each login that was refused, which is recorded once for an account and an hour; waits for nothing."""
@@ -193,12 +197,20 @@ class Enrolments:
         await message.ack()
 
     async def taken_back(self, message: Msg) -> bytes:
-        """Revoke what the operator took back; the answer is `TOLD` once nobody is connected by it."""
+        """Revoke what the operator took back; the answer is `TOLD` once nobody is connected by it.
+
+        What the store has taken, and the server has not, is told again until it has.
+        """
         try:
             await asyncio.to_thread(self.take_back, read_given(message.data))
-            await self._people.tell()
-        except (Malformed, StoreUnavailable, Unreachable) as error:
+        except (Malformed, StoreUnavailable) as error:
             log.error("%s", error.message)
+            return b""
+        try:
+            await self._people.tell()
+        except (StoreUnavailable, Unreachable) as error:
+            log.error("%s; it is told again", error.message)
+            self._people.tell_later()
             return b""
         return TOLD
 

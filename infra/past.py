@@ -6,7 +6,7 @@ and at most a hundred pages a second, so that none keeps the others, or the view
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -37,6 +37,10 @@ log = logging.getLogger(__name__)
 THREADS: Final = 2
 PAUSE: Final = 0.01
 """Seconds between two pages for one consumer."""
+SLICE: Final = 8
+"""Events that are read at first; then each time twice as many, so that little more is read than a page takes."""
+MAX_LOOKED_AT: Final = 4 * MAX_PAGE_BYTES
+"""Bytes of events, also of other contexts, after which a page ends."""
 CONSUMERS: Final = 1000
 """Consumers whose last page is remembered: more than a home can have."""
 AROUND: Final = 200
@@ -50,6 +54,7 @@ class Past:
         self._after = after
         self._head = head
         self._served: dict[str, asyncio.Task[None]] = {}
+        self._told_to_wait = set[str]()
         self._next: dict[str, float] = {}
         self._threads = ThreadPoolExecutor(THREADS, "past")
 
@@ -63,16 +68,26 @@ class Past:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _hear(self, request: Msg) -> None:
-        """One page at a time for each: a second request is refused at once, and one without an asker is nothing."""
+        """One page at a time for each: of further requests one is refused at once, and the others get no answer.
+
+        A request without an asker is nothing.
+        """
         name = request.subject.split(".")[2]
         if not request.reply:
             return
         if name in self._served:
+            if name in self._told_to_wait:
+                return
+            self._told_to_wait.add(name)
             await _respond(request, _refused(Busy("your page before this one is not out yet")))
             return
         task = asyncio.create_task(self._serve(name, request), name=f"past of {name}")
         self._served[name] = task
-        task.add_done_callback(lambda _: self._served.pop(name, None))
+        task.add_done_callback(lambda _: self._done(name))
+
+    def _done(self, name: str) -> None:
+        self._served.pop(name, None)
+        self._told_to_wait.discard(name)
 
     async def _serve(self, name: str, request: Msg) -> None:
         loop = asyncio.get_running_loop()
@@ -95,18 +110,30 @@ class Past:
         """
         head = self._head()
         found: list[PastEvent] = []
-        reached, size = asked.after, 0
-        for stored in self._after(asked.after, asked.limit):
+        reached, size, looked_at = asked.after, 0, 0
+        for stored in self._behind(asked.after, asked.limit):
             event = as_published(stored)
             if contexts is None or event.context in contexts:
                 size += len(event.data) + event.data.count(b'"') + event.data.count(b"\\") + AROUND
                 if found and size > MAX_PAGE_BYTES:
                     break
                 found.append(PastEvent(stored.position, stored.version, event.subject, event.data.decode()))
-            reached = stored.position
+            reached, looked_at = stored.position, looked_at + len(stored.data)
+            if looked_at > MAX_LOOKED_AT:
+                break
         if reached == asked.after:
             return PastPage("ok", min(reached, head), head)
         return PastPage("ok", reached, max(reached, head), tuple(found))
+
+    def _behind(self, position: int, limit: int) -> Iterator[Stored]:
+        """At most `limit` events behind a position, read as they are taken."""
+        count = SLICE
+        while limit > 0:
+            read = self._after(position, min(count, limit))
+            yield from read
+            if not read:
+                return
+            position, limit, count = read[-1].position, limit - len(read), 2 * count
 
 
 def _read(data: bytes) -> AskPast:

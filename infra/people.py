@@ -28,7 +28,7 @@ class People:
 
     `revoked`, and `consumers`, which says the same of consumers alone, block: each revoked nkey, with the Unix time at
     which the last that was issued to it ends. So the list does not grow for ever, and no clock can make a revoked
-    credential younger than its revocation.
+    credential younger than its revocation. Of consumers only their own account is told.
     """
 
     def __init__(
@@ -70,9 +70,15 @@ class People:
         async with self._one_at_a_time:
             revoked, consumers = await asyncio.to_thread(self._revoked), await asyncio.to_thread(self._consumers)
             self._issued = max(int(time.time()), self._issued + 1)
-            await self._update(people_jwt(self._keys, revoked, self._issued, connections=self._connections))
+            people = {nkey: until for nkey, until in revoked.items() if nkey not in consumers}
+            await self._update(people_jwt(self._keys, people, self._issued, connections=self._connections))
             await self._update(consumers_jwt(self._keys, consumers, self._issued))
             log.info("nats-server knows of %d revoked credentials", len(revoked))
+
+    def tell_later(self) -> None:
+        """Tell the server as soon as it takes it, and wait for nothing."""
+        if self._telling is None or self._telling.done():
+            self._telling = asyncio.create_task(self._until_told(), name="revocations")
 
     async def _update(self, jwt: str) -> None:
         if self._system is None:
@@ -93,8 +99,8 @@ class People:
 
     async def _back(self) -> None:
         """After a reconnection: the server may be another one, or a new one on an emptied folder."""
-        if not await self._told() and (self._telling is None or self._telling.done()):
-            self._telling = asyncio.create_task(self._until_told(), name="revocations")
+        if not await self._told():
+            self.tell_later()
         for each in self._crowds:
             await each.count()
 

@@ -222,7 +222,7 @@ SPECIAL: dict[str, dict[str, Any]] = {
     "SharingKeyNoted": NOTED_KEY,
     "SendPublicPart": PUBLIC_KEY,
     "PublicPartSent": PUBLIC_KEY,
-    "SharingKeyGiven": SHARING_KEY | {"to": BOB.account, "n": 1},
+    "SharingKeyGiven": SHARING_KEY | {"to": BOB.account, "count": 1},
     "EraseSharingKey": SHARING_KEY,
     "SharingKeyErased": SHARING_KEY | {"whole": True, "accounts": (ANN.account,)},
     "AnnounceSupplier": SUPPLIED,

@@ -153,6 +153,15 @@ def folder_of(data: Path, name: str) -> Path:
     return data / FOLDER / check_name(name)
 
 
+def is_taken_back(data: Path, name: str) -> bool:
+    """Whether a home's own supplier has a credential that was taken back; not, if it cannot be read just now."""
+    try:
+        kept = read_credential((folder_of(data, name) / FILE).read_text())
+        return is_revoked(data, kept.nkey.public)
+    except (OSError, Malformed):
+        return False
+
+
 def open_credential(
     data: Path, keys: HomeKeys, name: str, bus_url: str, *, tls_ca: str | None = None, tls_name: str | None = None
 ) -> SupplierCredential:

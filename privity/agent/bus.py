@@ -78,6 +78,11 @@ class Bus:
         """Whether the connection has ended for good: the home has taken the credential back, or it is too old."""
         return self._ended.is_set()
 
+    @property
+    def lost(self) -> bool:
+        """Whether the connection is lost now, and tried again: what is asked meanwhile has no answer."""
+        return not self.ended and not self._client.is_connected
+
     async def send(self, subject: str, command_id: str, data: bytes) -> Result:
         """Send a command until its result comes: the same bytes again and again have one effect.
 

@@ -91,7 +91,7 @@ async def get_object(
             except DoesNotOpen:
                 draft.unlink()
                 raise
-            except _NotKeptError as error:
+            except _NotKept as error:
                 draft.unlink()
                 raise Malformed(f"{sink} cannot be written: {error}") from None
             if reading.digest == sha256:
@@ -201,13 +201,13 @@ class _Reading:
         self._unflushed += len(plain)
 
 
-class _NotKeptError(Exception):
+class _NotKept(Exception):
     """The disk did not keep what was written: the kernel says so once, and what it shows from then on may be wrong."""
 
 
 def _check_flushed(flushing: "Future[None]") -> None:
     if error := flushing.exception():
-        raise _NotKeptError(str(error)) from error
+        raise _NotKept(str(error)) from error
 
 
 @contextmanager

@@ -24,7 +24,7 @@ from privity.agent.kinds import (
 from privity.agent.memory import FeedMark, Memory
 from privity.agent.session import Session
 from privity.crypto.feed import feed_link
-from privity.errors import ForgedRecord, Unreachable, Withheld
+from privity.errors import Busy, ForgedRecord, RateLimited, Unreachable, Withheld
 from privity.messages.envelope import FeedEntry, feed_subject
 from privity.messages.views import MAX_PAGE, AskFeed
 
@@ -79,8 +79,9 @@ async def follow(session: Session, after: int = 0) -> AsyncIterator[FeedEntry]:
     while True:
         try:
             await wakes.listen()
+            await session.send_kept()
             found = await past(session, after)
-        except Unreachable:
+        except (Busy, RateLimited, Unreachable):
             if not begun:
                 raise
             await asyncio.sleep(next(pauses))

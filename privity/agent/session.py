@@ -202,7 +202,7 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.doubted() if isinstance(error, IntegrityAlarm | Malformed) else self.checked()
+        self.settle(error)
         was_offline = self.offline
         if self._away is not None:
             self._away.tell()
@@ -260,6 +260,34 @@ class Session:
             Unreachable: nobody is there.
         """
         await self._send_all_kept(await self.connected())
+
+    async def reach(self) -> None:
+        """Try a home again that was away, and send what waits. A session that stays open does so now and then.
+
+        Raises:
+            IntegrityAlarm: as `send_kept`.
+            Busy, RateLimited, Unreachable: not now; what is asked until then, this device answers.
+        """
+        try:
+            if self._bus is not None and self._bus.lost:
+                raise Unreachable("the line to the home is lost")
+            await self.send_kept()
+            if self.folder.has_waiting:
+                raise Unreachable("another process of this profile sends what waits")
+        except (Busy, RateLimited, Unreachable) as error:
+            self.lost(error.message)
+            raise
+
+    def lost(self, why: str) -> Away:
+        """The home does not answer any more: what is asked from now on, this device answers, until it is reached."""
+        if self._away is None:
+            self.checked()  # so that the answers have what was done until now
+            self._away = Away(self.folder, self.memory, self.cache, self.account, why)
+        return self._away
+
+    def settle(self, error: BaseException | None) -> None:
+        """Something was done, or failed like this: what was served for it held, unless that is what the error says."""
+        self.doubted() if isinstance(error, IntegrityAlarm | Malformed) else self.checked()
 
     def checked(self) -> None:
         """What was served until now held, say those who asked: it is kept for when the home cannot be reached."""
@@ -500,7 +528,8 @@ class Session:
 
     async def _rows(self, ask: Ask, row: type[R], fresh: bool, pages: int) -> Rows[R]:
         known = self.memory.feed.position
-        if self._away is None:
+        away = self._away
+        if away is None:
             try:
                 served = await self._served(ask, fresh, pages)
                 rows = _typed(served.rows, row)
@@ -509,8 +538,8 @@ class Session:
             except Unreachable as error:
                 if self._met:
                     raise
-                self._away = Away(self.folder, self.memory, self.cache, self.account, error.message)
-        kept = self._away.answer(ask, fresh=fresh)
+                away = self.lost(error.message)
+        kept = away.answer(ask, fresh=fresh)
         rows = _typed(kept.rows[: ask.limit] if pages == 1 else kept.rows, row)
         return Rows(rows, kept.sealed, erased_among(self.memory, rows, kept.sealed, known))
 

@@ -74,7 +74,9 @@ def credential(
 @app.command()
 def revoke(
     ctx: typer.Context,
-    who: Annotated[str, typer.Argument(metavar="SUPPLIER", help="Its name in `supplier credentials`, or its id.")],
+    who: Annotated[
+        str, typer.Argument(metavar="SUPPLIER", help="Its name or id in `supplier credentials`, or a public nkey, U….")
+    ],
     data: DataOption = None,
 ) -> None:
     """Take back a supplier's credentials, all that it has: it is cut off, and none of them opens anything any more.

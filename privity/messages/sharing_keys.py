@@ -250,7 +250,7 @@ class PublicPartSent(Event):
 
 @dataclass(frozen=True, slots=True)
 class SharingKeyGiven(Event):
-    """One person has given another a key over a connection that they did not have: the `n`-th one."""
+    """One person has given another a key over a connection that they did not have; `count` are so many by now."""
 
     context: ClassVar[str] = "sharing-keys"
     name: ClassVar[str] = "sharing-key-given"
@@ -260,7 +260,7 @@ class SharingKeyGiven(Event):
     by: AccountId
     to: AccountId
     key: SharingKeyId
-    n: Version
+    count: Version
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from privity.crypto.signing import SigningKey
 from privity.encoding import b64, digest, new_id
 from privity.messages.accounts import RenameAccount, RotateIdentity
 from tests.examples import NOW
+from tests.handlers.holders import Held
 from tests.handlers.people import HOME, LOG, Citizen, to_record
 from tests.handlers.story import tell
 from tests.handlers.test_reads import fetched, proof
@@ -28,10 +29,12 @@ Export = Callable[[Sequence[Delivery]], Path]
 def history() -> list[Delivery]:
     """Every kind of event, those of reads too."""
     story, login = tell(), SigningKey.generate()
-    dave, frank = Citizen("dave@localhost"), Citizen("frank@localhost")
+    dave, frank, key = Citizen("dave@localhost"), Citizen("frank@localhost"), Held(story.ann)
     return [
         *story.deliveries,
         fetched(story.bob, story.share.id),
+        key.created(),
+        key.granted(story.bob, story.invitation.connection),
         frank.registers(),
         rotated(frank),
         frank.says(RenameAccount("francis@localhost")),

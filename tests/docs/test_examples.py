@@ -2,7 +2,9 @@
 
 import ast
 import asyncio
+import json
 import os
+import runpy
 import sqlite3
 import stat
 import sys
@@ -10,7 +12,12 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
+
 from infra.mapping import to_positioned
+from infra.processes import cancel
 from infra.store import open_store
 from privity.agent import items, shares
 from privity.messages.accounts import AccountRegistered, AccountRenamed
@@ -155,6 +162,38 @@ async def test_consumers_have_what_the_store_says_live_and_again_from_the_beginn
     assert [row[3:] for row in rows if row[1:3] == (ann.address, bob.address)] == [(4, 1)]
     assert sorted(rows) == sorted(folded(backend))
     assert await consumers[1].once("--rebuild") == rows
+
+
+@pytest.mark.parametrize(("reconnects", "silence"), [(0, 0.2), (1, 5.0)])
+async def test_a_consumer_asks_again_though_it_never_is_quiet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reconnects: int, silence: float
+) -> None:
+    """A home that was restored from a copy tells other events at the positions that the view has, without a pause.
+
+    At once where the connection was gone meanwhile; else when there was nothing new for a while.
+    """
+    for name in ("SERVER", "CREDENTIAL", "ASKS"):
+        monkeypatch.setenv(f"CONSUMER_{name}", "privity.past.x.all")
+    consumer = runpy.run_path(str(CONSUMER))
+    consumer["listen"].__globals__["SILENCE"] = silence
+    view, live = consumer["View"](str(tmp_path / "view.db"), rebuild=False), asyncio.Queue[Msg]()
+    view.apply(0, [], 1000)
+    bus = Client()
+    bus.stats["reconnects"] = reconnects
+
+    async def traffic() -> None:
+        for position in range(901, 1002):
+            headers = {"Privity-Position": str(position), "Privity-Previous": str(position - 1)}
+            share = {"share": f"new-{position}", "connection": "c", "owner": "o", "recipient": "r"}
+            data = json.dumps({"event": share, "meta": {"at": "2026-01-01T00:00:00Z"}}).encode()
+            await live.put(Msg(bus, "privity.evt.shares.share-created.share-x", data=data, headers=headers))
+            await asyncio.sleep(0.01)
+
+    telling = asyncio.create_task(traffic())
+    await asyncio.wait_for(consumer["listen"](view, live, bus, 0), 3)
+    assert not telling.done(), "before it hears what seems to follow"
+    await cancel(telling)
+    assert (view.position, view.db.execute("SELECT * FROM shares").fetchall()) == (1000, [])
 
 
 async def test_a_producer_gives_each_reading_and_goes_on_where_it_was(

@@ -108,7 +108,7 @@ def test_a_key_has_so_many_holders_and_records(monkeypatch: pytest.MonkeyPatch) 
 def test_nobody_is_given_keys_without_end_over_one_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """All that there ever were count: to take a key back makes room for none. What somebody has goes on."""
     monkeypatch.setattr(sharing_key, "MAX_GIVEN", 2)
-    second = example(SharingKeyGiven, n=2)
+    second = example(SharingKeyGiven, count=2)
     before = (CONNECTED, CREATED, GIVEN)
     given(*before).when(example(GrantSharingKey), by=ANN).then(GRANTED, second)
     given(*before).when(example(SendPublicPart), by=ANN).then(SENT, second)
@@ -116,7 +116,7 @@ def test_nobody_is_given_keys_without_end_over_one_connection(monkeypatch: pytes
     given(*full).when(example(GrantSharingKey), by=ANN).then(TooManyKeys)
     given(*full).when(example(SendPublicPart), by=ANN).then(TooManyKeys)
     given(*full, SENT).when(example(GrantSharingKey), by=ANN).then(GRANTED, erased(KEY, SENT.sealed, of=(BOB,)))
-    others = example(SharingKeyGiven, line=long_id("another line"), n=2)
+    others = example(SharingKeyGiven, line=long_id("another line"), count=2)
     given(*before, others).when(example(GrantSharingKey), by=ANN).then(GRANTED, second)
 
 

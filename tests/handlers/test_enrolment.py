@@ -1,15 +1,18 @@
 """Enrolment decided on a real store: who gets a credential, who is refused one, and who loses it."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from handlers.committer import Committer
-from handlers.enrolment import ACCOUNTS, EACH, Bucket, Enrolments
+from handlers.enrolment import ACCOUNTS, EACH, TOLD, Bucket, Enrolments
 from infra.credentials import device_jwt
+from infra.given import Given, write_given
 from infra.store import EventStore
 from privity.credential import USER, Nkey, jwt_claims
 from privity.crypto.enrolment import ANSWER_SUITE, open_answer, sign_device_enrolment
@@ -29,12 +32,17 @@ class People:
     store: EventStore
     away: bool = False
     revoked: list[set[str]] = field(default_factory=list)
+    later: int = 0
 
     async def tell(self) -> None:
         """Take note of who is revoked."""
         if self.away:
             raise Unreachable
         self.revoked.append(set(self.store.revoked()))
+
+    def tell_later(self) -> None:
+        """Take note that it is to be told again."""
+        self.later += 1
 
 
 @dataclass
@@ -197,6 +205,20 @@ async def test_n8_a_revocation_is_tried_until_the_server_has_it(
     office.people.away = False
     assert await office.hears(ann) == ["acked"]
     assert office.people.revoked == [{nkey.public}]
+
+
+async def test_n8_what_the_operator_took_back_is_told_again_when_the_server_did_not_take_it(
+    office: Office, nkey: Nkey
+) -> None:
+    given = Given("supplier", "a" * 52, "attic", nkey.public, int(time.time()) + 1000, revoked=True)
+    message: Any = SimpleNamespace(data=write_given([given]))
+    office.people.away = True
+    assert (await office.enrolments.taken_back(message), office.people.later) == (b"", 1)
+    office.people.away = False
+    assert (await office.enrolments.taken_back(message), office.people.later) == (TOLD, 1)
+    assert office.people.revoked == [{nkey.public}]
+    assert await office.enrolments.taken_back(SimpleNamespace(data=b"?")) == b""  # type: ignore[arg-type]
+    assert office.people.later == 1
 
 
 async def test_n8_a_device_that_leaves_while_it_enrols_gets_nothing(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra import given as module
-from infra.credentials import LISTED
+from infra.credentials import LISTED, SUPPLIER_LIFE
 from infra.given import FILE, Given, given_by, is_revoked, read_given, remember, revoke, write_given
 from privity.credential import USER, Nkey
 from privity.errors import Malformed, NotFound, TooLarge
@@ -59,6 +59,35 @@ def test_what_has_ended_is_forgotten_and_there_is_a_bound(tmp_path: Path, monkey
     monkeypatch.setattr(module, "MAX_GIVEN", 1)
     with pytest.raises(TooLarge):
         remember(tmp_path, made("one more"))
+
+
+def test_what_was_taken_back_of_a_supplier_stays_so_past_its_end_and_beside_the_bound(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its nkey stays what it is, and gets a new credential at each start of its home."""
+    remember(tmp_path, own := made("attic"))
+    remember(tmp_path, made("stats", "stats", "consumer"))
+    for kind, name in (("supplier", "attic"), ("consumer", "stats")):
+        revoke(tmp_path, kind, name)
+    monkeypatch.setattr(module, "MAX_GIVEN", 1)
+    monkeypatch.setattr(time, "time", lambda: LATER + 1)
+    remember(tmp_path, made("cellar", "b" * 52, until=LATER + 2))
+    assert is_revoked(tmp_path, own.nkey)
+    assert [each.name for each in given_by(tmp_path)] == ["cellar"]
+    assert [each.name for each in read_given((tmp_path / FILE).read_bytes())] == ["attic", "cellar"]
+
+
+def test_what_is_in_no_list_is_taken_back_by_its_nkey(tmp_path: Path) -> None:
+    remember(tmp_path, own := made("attic"))
+    unknown = Nkey.generate(USER).public
+    taken = revoke(tmp_path, "supplier", unknown)
+    assert [(each.nkey, each.revoked, each.until >= time.time() + SUPPLIER_LIFE - 60) for each in taken] == [
+        (unknown, True, True)
+    ]
+    assert (is_revoked(tmp_path, unknown), is_revoked(tmp_path, own.nkey)) == (True, False)
+    assert revoke(tmp_path, "supplier", own.nkey)[0].name == "attic"
+    with pytest.raises(NotFound):
+        revoke(tmp_path, "supplier", unknown.lower())
 
 
 def test_several_who_give_at_once_lose_nothing(tmp_path: Path) -> None:

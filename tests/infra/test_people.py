@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 import nats.errors
 import pytest
 
+import infra.people
 from infra.credentials import DEVICE_LIFE, EVERYBODY, LISTED, bounded, device_jwt
 from infra.nats_server import NatsServer
 from infra.people import People
 from infra.settings import EMBEDDED_PEOPLE
-from privity.credential import USER, Credential, Nkey
+from privity.credential import USER, Credential, Nkey, jwt_claims
+from privity.errors import StoreUnavailable
 from tests.infra import buses
 from tests.infra.buses import ANN, BOB, KEYS, PATIENCE, Person, credential_of, system_way
 from tests.infra.test_bus import crash, until
@@ -80,6 +82,41 @@ async def test_n8_the_server_knows_it_after_a_crash_before_anybody_tells_it(
         await Person.of(server.url, lost, f"_INBOX_{ANN}")
     someone = await Person.of(server.url, kept, f"_INBOX_{BOB}")
     await someone.bus.close()
+
+
+async def test_n8_what_could_not_be_told_is_told_later_though_the_line_stands(
+    server: NatsServer, revoked: Revoked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(infra.people, "AGAIN", 0.01)
+    away = [False, True, True]
+
+    def found() -> dict[str, int]:
+        if away and away.pop(0):
+            raise StoreUnavailable
+        return revoked()
+
+    people, lost = People(KEYS, EMBEDDED_PEOPLE, found), credential_of(ANN)
+    await people.open(system_way(server))
+    one = await Person.of(server.url, lost, f"_INBOX_{ANN}")
+    revoked.add(lost)
+    with pytest.raises(StoreUnavailable):
+        await people.tell()
+    people.tell_later()
+    await asyncio.wait_for(one.ended.wait(), PATIENCE)
+    await people.close()
+
+
+async def test_consumers_take_no_room_in_the_list_of_people(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have an account of their own: else a thousand of them would have suppliers revoked by their age."""
+    told: list[dict[str, object]] = []
+
+    async def update(jwt: str) -> None:
+        told.append(jwt_claims(jwt)["nats"]["revocations"])
+
+    people = People(KEYS, EMBEDDED_PEOPLE, lambda: {"Uperson": 2, "Uconsumer": 3}, lambda: {"Uconsumer": 3})
+    monkeypatch.setattr(people, "_update", update)
+    await people.tell()
+    assert told == [{"Uperson": 2}, {"Uconsumer": 3}]
 
 
 async def test_n8_a_server_on_an_emptied_folder_is_told_when_it_is_back(

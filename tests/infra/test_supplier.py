@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -17,7 +18,9 @@ from obstore.store import LocalStore, MemoryStore, S3Store
 
 import app
 from infra.credentials import SUPPLIER_LIFE
+from infra.given import revoke
 from infra.home import open_keys
+from infra.processes import Child
 from infra.supplier import storage
 from infra.supplier.access import LEASE_LIFE, NONCE_LIFE
 from infra.supplier.credential import folder_of, issue, open_credential, read_credential
@@ -28,7 +31,7 @@ from privity.crypto.kem import Suite, generate_keypair
 from privity.crypto.signing import SigningKey
 from privity.crypto.supplying import Wish, sign_order, sign_replacement, storage_proof
 from privity.encoding import b64, new_id, unb64
-from privity.errors import Busy, Malformed, NotFound
+from privity.errors import Busy, CredentialRevoked, Malformed, NotFound
 from privity.messages.suppliers import (
     AskStatus,
     Complete,
@@ -695,6 +698,38 @@ def test_a_credential_is_read_as_it_was_written_and_shows_no_secret(tmp_path: Pa
     for name in ("", "Attic", "../x", "a" * 33, "-a"):
         with pytest.raises(Malformed):
             issue(keys, name, "nats://x:1")
+
+
+def test_a_supplier_that_was_taken_back_is_not_opened_again_a_year_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys, now = open_keys(tmp_path), time.time()
+    open_credential(tmp_path, keys, "supplier-1", "nats://127.0.0.1:1")
+    open_credential(tmp_path, keys, "supplier-2", "nats://127.0.0.1:1")
+    revoke(tmp_path, "supplier", "supplier-1")
+    monkeypatch.setattr(time, "time", lambda: now + SUPPLIER_LIFE + 1000)
+    with pytest.raises(CredentialRevoked):
+        open_credential(tmp_path, keys, "supplier-1", "nats://127.0.0.1:1")
+    open_credential(tmp_path, keys, "supplier-2", "nats://127.0.0.1:1")
+
+
+async def test_a_supplier_that_is_taken_back_while_it_runs_starts_again_when_it_is_let_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "LONGEST_DELAY", 0.05)
+    before = open_credential(tmp_path, open_keys(tmp_path), "supplier-1", "nats://127.0.0.1:1")
+    file = folder_of(tmp_path, "supplier-1") / "credential.json"
+    child = Child(["-c", "print('ready', flush=True); input()"], 30)
+    revoke(tmp_path, "supplier", "supplier-1")
+    starting = asyncio.create_task(app._start_when_let_in(child, tmp_path, "supplier-1"))
+    await asyncio.sleep(0.3)
+    assert (child.pid, starting.done()) == (0, False)
+    renewed = app.supplier_credential("supplier-1", tmp_path, None, file)
+    assert read_credential(renewed).id == before.id
+    file.write_text(renewed)
+    await asyncio.wait_for(starting, 30)
+    assert child.pid
+    await child.stop()
 
 
 def test_a_credential_is_made_for_another_machine_and_made_anew_for_the_same_supplier(tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Proxy:
         self._bend_command: Callable[[str, bytes], list[bytes]] = lambda _, data: [data]
         self._bend_result: Callable[[str, bytes], list[bytes]] = lambda _, data: [data]
         self._pumps: set[asyncio.Task[None]] = set()
+        self._server: asyncio.Server | None = None
         self.sent: list[Sent] = []
         self.answered: list[tuple[str, bytes]] = []
         """View and answer, as the home gave it."""
@@ -110,6 +111,19 @@ class Proxy:
             yield
         finally:
             self._bend_result = before
+
+    async def open(self) -> None:
+        """Let agents through, at the same port as before."""
+        self._server = await asyncio.start_server(self.serve, "127.0.0.1", self._port, limit=LINE)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> list[BaseException | None]:
+        """Let nobody through, and hang up on those who are there; what went wrong until now."""
+        if self._server is not None:
+            self._server.close()
+        for pump in self._pumps:
+            pump.cancel()
+        return await asyncio.gather(*self._pumps, return_exceptions=True)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One agent's connection, with one of its own to the home."""
@@ -178,16 +192,11 @@ class Proxy:
 async def proxy_to(url: str) -> AsyncIterator[Proxy]:
     """A proxy in front of the home behind this connection string."""
     proxy = Proxy(url)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0, limit=LINE)
-    proxy._port = server.sockets[0].getsockname()[1]
+    await proxy.open()
     try:
         yield proxy
     finally:
-        server.close()
-        for pump in proxy._pumps:
-            pump.cancel()
-        ended = await asyncio.gather(*proxy._pumps, return_exceptions=True)
-        for error in ended:
+        for error in await proxy.cut():
             if isinstance(error, Exception):  # a lie that could not be told must not pass for one that was refused
                 raise error
 

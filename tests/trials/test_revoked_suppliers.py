@@ -78,6 +78,23 @@ async def test_n8_a_supplier_whose_credential_is_taken_back_is_cut_off_and_no_ot
 
 
 @pytest.mark.trial
+async def test_n8_a_homes_own_supplier_that_is_taken_back_while_it_runs_is_not_started_until_it_is_let_in(
+    tmp_path: Path,
+) -> None:
+    with RunningHome(tmp_path / "home", suppliers=2) as home:
+        folders = [folder_of(home.data, f"supplier-{number}") for number in (1, 2)]
+        first, second = [int((each / "pid").read_text()) for each in folders]
+        revoked = await privity("--json", "supplier", "revoke", "supplier-1", "--data", str(home.data))
+        assert '"cut_off": true' in revoked.stdout
+        await eventually(lambda: not alive(first))
+        await asyncio.sleep(3)  # some times as long as it takes to start another
+        assert int((folders[0] / "pid").read_text()) == first
+        (folders[0] / FILE).write_text(given_in(home, "supplier-1", folders[0] / FILE).text())
+        await eventually(lambda: int((folders[0] / "pid").read_text()) != first)
+        assert alive(second)
+
+
+@pytest.mark.trial
 async def test_n8_what_a_supplier_had_that_was_taken_back_is_rebuilt_elsewhere(tmp_path: Path) -> None:
     """Also where nothing ran when it was taken back; the home's own one is not started again by the next `up`."""
     with RunningHome(tmp_path / "home", suppliers=2) as home:
