@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 
 IN_FLIGHT: Final = 6 * 1024 * 1024
 """Bytes of fragments on their way at once, about."""
-FLUSH_EACH: Final = 16 * 1024 * 1024
+FLUSH_EACH: Final = 8 * 1024 * 1024
 """Bytes that are written before they are brought to the disk, while the reading goes on."""
 PART: Final = ".part"
 DRAFT_NAME: Final = 100
@@ -147,6 +147,7 @@ class _Reading:
         self._hash = sha256()
         self._first = 0
         self._unflushed = 0
+        self._on_disk = not isinstance(file, BytesIO)
 
     @property
     def digest(self) -> str:
@@ -178,7 +179,7 @@ class _Reading:
                 while len(running) < window and index + len(running) < count:
                     running.append(asyncio.create_task(gatherer.segment(index + len(running))))
                 await loop.run_in_executor(worker, self._write, index, await running.popleft())
-                if self._unflushed > FLUSH_EACH and flushing.done():  # into memory no more is read than that
+                if self._on_disk and self._unflushed >= FLUSH_EACH and flushing.done():
                     _check_flushed(flushing)
                     self._unflushed, flushing = 0, flusher.submit(to_disk, self._file.fileno())
                 if self._progress is not None:
