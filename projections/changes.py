@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import sqlalchemy as sa
@@ -93,9 +95,11 @@ class Runs:
                 row[name] = process(row[name])
             return row
 
+        pick = itemgetter(*order) if len(order) > 1 else lambda row: (row[order[0]],)
+
         def placed(values: Mapping[str, Value]) -> Sequence[Value]:
-            row = named(values) if same or processors else values
-            return tuple([row[name] for name in order])
+            picked: Sequence[Value] = pick(named(values) if same or processors else values)
+            return picked
 
         sql = _MARKED.sub(rf"\1{self._prefix}", str(compiled)) if self._prefix else str(compiled)
         return _Writer(sql, placed if compiled.positiontup is not None else named)
@@ -144,6 +148,7 @@ def write_apart(runs: Iterable[Run], db: sa.Connection) -> None:
             cursor.executemany(sql, cast(Any, rows))
 
 
+@lru_cache(256)
 def instant(at: datetime) -> str:
-    """A time as text that sorts as time does: UTC, microseconds."""
+    """A time as text that sorts as time does: UTC, microseconds. All events of a command have one."""
     return at.astimezone(UTC).isoformat(timespec="microseconds")

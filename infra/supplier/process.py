@@ -34,7 +34,7 @@ log = logging.getLogger("privity.supplier")
 
 WORKERS: Final = 8
 """Requests that are answered at the same time."""
-PENDING: Final = 24
+PENDING: Final = 48
 """Requests of the largest size that wait; more are lost, and asked again."""
 GRACE: Final = 5.0
 """Seconds that begun requests have at the end."""

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-from privity.agent import connections, downloads, feed, registrations, sharing_keys, supplying
+from privity.agent import connections, downloads, feed, registrations, sharing_keys, suppliers, supplying
 from privity.agent.chains import notices
 from privity.agent.connections import Broken, Connection
 from privity.agent.key_records import OWN
@@ -95,7 +95,7 @@ async def create(
         session: whose.
         keyring: of the same person.
         name: the key's alias; a random one without.
-        slots: on how many suppliers each object stands; 5, or as many as there are.
+        slots: on how many suppliers each object stands; 5, or as many as there are. Those that answer now come first.
         needed: how many of them are enough to read; 3 of 5, more than half.
 
     Raises:
@@ -103,7 +103,9 @@ async def create(
         AlreadyExists: there is a location under this key.
     """
     found = {each.id: each for each in (await supplying.directory(session)).values()}
-    chosen, needed = _chosen(sorted(found.values(), key=lambda each: each.name), slots, needed)
+    here = {each.supplier for each in await suppliers.seen(session) if each.status == "here"}
+    order = sorted(found.values(), key=lambda each: (each.id not in here, each.name))
+    chosen, needed = _chosen(order, slots, needed)
     key = await _key_for(session, keyring, name)
     await session.send(CreateLocation(key.id, needed, tuple(each.id for each in chosen)))
     made = await find(session, keyring, key.id)

@@ -29,7 +29,7 @@ from tests.strategies import messages
 EVERY_COMMAND = pytest.mark.parametrize("type_", COMMANDS.values(), ids=lambda type_: type_.__name__)
 EVERY_EVENT = pytest.mark.parametrize("type_", EVENTS.values(), ids=lambda type_: type_.__name__)
 SOME = settings(
-    max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
+    max_examples=12, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate]
 )  # shrinking is slow
 
 

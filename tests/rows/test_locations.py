@@ -405,7 +405,7 @@ async def test_a_location_needs_suppliers_that_there_are_and_files_need_names(
             await locations.create(session, keyring, "photos")
     carol = await customer("carol")
     async with carol.session() as (session, keyring):
-        for slots, needed in ((6, None), (3, 4)):
+        for slots, needed in ((16, None), (3, 4)):
             with pytest.raises(NotEnoughSuppliers):
                 await locations.create(session, keyring, "photos", slots=slots, needed=needed)
         assert (await locations.create(session, keyring, "photos", slots=1)).row.needed == 1

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from infra.supplier.credential import folder_of
-from privity.agent import identity, sharing_keys, supplying
+from privity.agent import identity, locations, sharing_keys, supplying
 from privity.agent import suppliers as seeing
 from privity.agent.session import Session
 from privity.crypto.coding import fragment_leaf, slot_root
@@ -269,6 +269,20 @@ async def test_a_supplier_keeps_fragments_in_s3(suppliers: RunningHome, customer
             assert (await cloud.status()).fragments == len(FRAGMENTS)
             assert (await cloud.status()).used is not None
     assert (folder_of(suppliers.data, name) / "credential.json").exists()
+
+
+@pytest.mark.trial
+async def test_a_location_is_made_on_suppliers_that_answer(suppliers: RunningHome, customer: MakePerson) -> None:
+    gone = f"a-{new_id()[:6]}"
+    with run_supplier(gone, "--store", "memory://", "--data", str(suppliers.data)):
+        pass
+    ann = await customer("ann")
+    async with ann.session() as (session, keyring):
+        named = {each.name: each for each in await seeing.seen(session)}
+        made = await locations.create(session, keyring, "photos")
+    assert named[gone].status == "away"
+    assert gone == min(named)
+    assert named[gone].supplier not in made.row.suppliers
 
 
 async def until_bucket(url: str) -> None:

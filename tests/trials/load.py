@@ -21,36 +21,21 @@ from infra.bus import connect
 from infra.mapping import to_positioned
 from infra.store import EventStore, Stored, open_store
 from infra.views_db import open_views
-from privity.agent import (
-    accounts,
-    closing,
-    connections,
-    delegated,
-    delegations,
-    groups,
-    identity,
-    invitations,
-    items,
-    shares,
-)
 from privity.agent.bus import Bus
 from privity.agent.enrolment import by_device
-from privity.agent.files import Plain
 from privity.agent.keyring import unlock
 from privity.agent.profile import ProfileFolder, Waiting
 from privity.agent.session import Signer
 from privity.connection_string import ConnectionString, parse_connection_string
 from privity.encoding import digest, new_id
-from privity.errors import BadLogin, Unreachable
+from privity.errors import Unreachable
 from privity.messages.envelope import Result
 from privity.messages.items import AddItem, EditItem
 from privity.messages.recorded import POSITION_HEADER, PREVIOUS_HEADER, Positioned
 from privity.messages.shares import ShareRevised
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
-from privity.testing.people import connect as connect_people
 from projections.projector import rows
-from tests.trials.asking import ask_and_answer
 
 CLI = (sys.executable, "-m", "privity.cli.main")
 PATIENCE = 30.0
@@ -319,78 +304,3 @@ def everything_in_views(url: str) -> list[tuple[str, tuple[object, ...]]]:
             return list(rows(db))
     finally:
         engine.dispose()
-
-
-async def meet_in_a_group(ann: Person, bob: Person) -> None:
-    """Ann's group, in which Bob writes and from which he goes."""
-    async with ann.session() as (session, keyring), bob.session() as (other, opened):
-        made = await groups.create(session, keyring, "A group")
-        await groups.add(session, keyring, made.group, [bob.address], "writer")
-        posted = await groups.write(other, opened, made.group, items.Content("Here", {"a": "b"}))
-        await groups.withdraw(session, keyring, made.group, posted.post)
-        await groups.leave(other, opened, made.group)
-        await groups.rekey(session, keyring, made.group)
-
-
-async def share_on_terms(ann: Person, bob: Person) -> None:
-    """Ann shares an item with a file on terms, which Bob accepts; then the item changes, and the file goes."""
-    async with ann.session() as (session, keyring), bob.session() as (other, opened):
-        made = await items.add(session, keyring, "Letter", {"a": "b"}, [Plain("letter.txt", "text/plain", b"Dear Bob")])
-        given = await shares.create(session, keyring, made.item, bob.address, terms="for your eyes only")
-        await shares.accept(other, opened, given.share)
-        await items.edit(session, keyring, made.item, {"a": "c"}, detaching=["letter.txt"])
-        await shares.update(session, keyring, given.share)
-
-
-async def act_in_anns_name(ann: Person, bob: Person) -> None:
-    """Bob is Ann's delegate for a while."""
-    async with ann.session() as (session, keyring), bob.session() as (other, opened):
-        given = await delegations.invite(session, keyring, bob.address, "admin")
-        vault = await delegations.as_principal(other, opened, ann.address)
-        kept = await delegated.add_item(other, opened, vault, "Kept by Bob", {"a": "b"})
-        await delegated.remove_item(other, opened, vault, kept.item)
-        await delegations.remove(session, keyring, given.delegation)
-
-
-async def whole_story(home: RunningHome, folder: Path) -> None:
-    """Two people do everything once: every kind of event is in the store."""
-    ann, bob = (somebody(name, folder, home.url) for name in ("ann", "bob"))
-    await ann.register()
-    written = await bob.register()
-    for _ in range(2):
-        await connect_people(ann, bob)
-        async with ann.session() as (session, keyring):
-            for declined in (True, False):
-                invited = await invitations.invite(session, keyring, bob.address)
-                if declined:
-                    async with bob.session() as (other, _keyring):
-                        await invitations.decline(other, invited.link)
-                else:
-                    await invitations.cancel(session, invited.invitation)
-            made = [await items.add(session, keyring, label, {"a": "b"}) for label in ("One", "Two")]
-            given = [await shares.create(session, keyring, each.item, bob.address) for each in made]
-            await items.edit(session, keyring, made[0].item, {"a": "c"})
-            await items.remove(session, made[0].item)
-            async with bob.session() as (other, opened):
-                assert len(await shares.all_of(other, opened, "incoming")) == 2
-                await connections.verify(other, opened, given[0].connection)
-            await shares.remove(session, given[0].share)
-            await ask_and_answer(ann, bob)
-            await meet_in_a_group(ann, bob)
-            await share_on_terms(ann, bob)
-            await act_in_anns_name(ann, bob)
-            await connections.remove(session, keyring, given[1].connection)
-    async with ann.session() as (session, keyring):
-        profile = ProfileFolder(ann.home).load()
-        await accounts.change_passphrase(session, keyring, profile, ann.passphrase)
-        await accounts.logout(session, keyring, ProfileFolder(ann.home).load())
-    server, second = parse_connection_string(home.url), ProfileFolder(folder / "second")
-    for passphrase in ("wrong", bob.passphrase):
-        with suppress(BadLogin):
-            await accounts.login(second, server, bob.address, written.secret, passphrase)
-    async with bob.session() as (session, keyring):
-        profile = ProfileFolder(bob.home).load()
-        await identity.rotate(session, keyring, profile.device)
-        await identity.rename(session, f"once-{bob.address}")
-    async with bob.session() as (session, keyring):
-        await closing.close_account(session, keyring, ProfileFolder(bob.home).load())
