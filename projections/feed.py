@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
 
 import sqlalchemy as sa
 
@@ -201,36 +200,30 @@ def refs(event: Event) -> dict[str, str]:
     return found | {"version": "1"} if isinstance(event, ItemAdded) else found
 
 
-class Line(NamedTuple):
-    """A line as it stands in the feed of each of these accounts, but for its number and link; `refs` is JSON."""
-
-    accounts: tuple[str, ...]
-    position: int
-    event: str
-    at: str
-    actor: str
-    refs: str
-    tail: bytes
+Line = tuple[tuple[str, ...], dict[str, Value], bytes]
+"""In whose feeds a line stands, its row but for account, number and link, and the end of what is hashed."""
 
 
 def lines(happened: Iterable[Positioned]) -> Iterator[Line]:
     """What events say in the feeds of whom they concern."""
     for each in happened:
         if accounts := audience(each.event):
-            at, said = instant(each.meta.at), canonical_refs(refs(each.event))
-            tail = feed_tail(each.position, each.event.name, at, each.meta.actor, said)
-            yield Line(accounts, each.position, each.event.name, at, each.meta.actor, said, tail)
+            position, event, at, actor = each.position, each.event.name, instant(each.meta.at), each.meta.actor
+            said = canonical_refs(refs(each.event))
+            row = {"position": position, "event": event, "at": at, "actor": actor, "refs": said}
+            yield accounts, row, feed_tail(position, event, at, actor, said)
 
 
 def changes(lines: Sequence[Line], db: sa.Connection, heads: sa.Table = feed_heads) -> Iterator[Change]:
     """What lines change here; unlike other views, a line depends on the one before it, which is read once for all."""
-    known = _heads({account for line in lines for account in line.accounts}, db, heads)
+    known = _heads({account for accounts, _, _ in lines for account in accounts}, db, heads)
     newest = dict(known)
-    for line in lines:
-        for account in line.accounts:
-            values = _row(account, line, *newest.get(account, NO_LINE))
-            newest[account] = values["seq"], values["link"]
-            yield Change(feed, INSERT, values)
+    for accounts, row, tail in lines:
+        for account in accounts:
+            before, previous = newest.get(account, NO_LINE)
+            link = link_to(account, seq := before + 1, previous, tail)
+            newest[account] = seq, link
+            yield Change(feed, INSERT, {"account": account, **row, "seq": seq, "link": link})
     for account, (seq, link) in newest.items():
         if account not in known:
             yield Change(feed_heads, INSERT_HEAD, {"account": account, "seq": seq, "link": link})
@@ -242,19 +235,6 @@ def changes(lines: Sequence[Line], db: sa.Connection, heads: sa.Table = feed_hea
 def _heads(accounts: set[str], db: sa.Connection, heads: sa.Table) -> dict[str, tuple[int, str]]:
     found = db.execute(sa.select(heads).where(heads.c.account.in_(accounts)))
     return {account: (seq, link) for account, seq, link in found}
-
-
-def _row(account: str, line: Line, seq: int, previous: str) -> dict[str, Value]:
-    return {
-        "account": account,
-        "position": line.position,
-        "event": line.event,
-        "at": line.at,
-        "actor": line.actor,
-        "refs": line.refs,
-        "seq": seq + 1,
-        "link": link_to(account, seq + 1, previous, line.tail),
-    }
 
 
 @view(AskFeed)
