@@ -248,7 +248,8 @@ async def assert_views_equal_a_rebuild(home: RunningHome, stored: list[Stored]) 
 def views_position(home: RunningHome) -> int:
     """How far the live views are."""
     with sqlite3.connect(home.data / "views.db", timeout=5) as db:
-        position: int = db.execute("SELECT position FROM progress").fetchone()[0]
+        found = db.execute("SELECT position FROM progress").fetchone()
+        position: int = 0 if found is None else found[0]  # they are just being made
     db.close()
     return position
 
