@@ -43,6 +43,7 @@ MAY_ROUND_TO_NOTHING = {"views_caught_up_after_s", "commands_under_load_to_bar",
 TINY = Plan(seconds=1, load=40, single=4, bulk=20, warm_up=8, in_flight=8, accounts=2)
 
 
+@pytest.mark.trial
 def test_one_run_gives_every_figure_and_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A home of its own is started, measured beside the floors, stopped and removed."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
