@@ -10,13 +10,13 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import app
+from bench.plan import timed
 from domain.account import State as Account
 from handlers.committer import Committer
 from handlers.opening import Delivery
@@ -44,8 +44,6 @@ from privity.messages.invitations import AcceptInvitation, InviteConnection
 from privity.messages.keys import PublishPublicKey, StoreKeypair
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
-
-T = TypeVar("T")
 
 MEMBERS = 1000
 BATCH = 256
@@ -262,18 +260,11 @@ async def _acts(admin: Person, addresses: list[str]) -> dict[str, float]:
     *most, last = addresses
     async with admin.session() as (session, keyring):
         await connections.all_own(session, keyring)  # read and checked once, as by any agent that stays
-        made = await _timed(found, "create", groups.create(session, keyring, "A thousand"))
-        await _timed(found, "fill", groups.add(session, keyring, made.group, most, "writer"))
-        await _timed(found, "add", groups.add(session, keyring, made.group, [last]))
-        await _timed(found, "drop", groups.drop(session, keyring, made.group, [most[0]]))
+        made = await timed(found, "create", groups.create(session, keyring, "A thousand"))
+        await timed(found, "fill", groups.add(session, keyring, made.group, most, "writer"))
+        await timed(found, "add", groups.add(session, keyring, made.group, [last]))
+        await timed(found, "drop", groups.drop(session, keyring, made.group, [most[0]]))
     return found
-
-
-async def _timed(found: dict[str, float], act: str, work: Awaitable[T]) -> T:
-    start = time.perf_counter()
-    result = await work
-    found[act] = time.perf_counter() - start
-    return result
 
 
 def main(arguments: list[str], say: Callable[[str], None] = print) -> None:

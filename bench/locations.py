@@ -12,8 +12,8 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import TypeVar
 
+from bench.plan import timed
 from privity.agent import location_writing, locations
 from privity.agent.location_writing import BUNDLE, Source, sources_of
 from privity.crypto.coding import Coding, ObjectPlace, seal_segment
@@ -21,8 +21,6 @@ from privity.crypto.keyring import new_dek
 from privity.encoding import new_id
 from privity.testing.home import RunningHome
 from privity.testing.people import Person, somebody
-
-T = TypeVar("T")
 
 FILES = 10_000
 SIZE = 1024
@@ -67,25 +65,18 @@ async def _acts(person: Person, sources: list[Source], out: Path) -> dict[str, f
     await person.register()
     async with person.session() as (session, keyring):
         made = await locations.create(session, keyring, "many")
-        await _timed(found, "put", location_writing.put(session, keyring, made.id, sources))
-        await _timed(found, "put_again", location_writing.put(session, keyring, made.id, sources))
-        await _timed(found, "list", _listed(locations.opened(session, keyring, made.id)))
+        await timed(found, "put", location_writing.put(session, keyring, made.id, sources))
+        await timed(found, "put_again", location_writing.put(session, keyring, made.id, sources))
+        await timed(found, "list", _listed(locations.opened(session, keyring, made.id)))
         middle = sources[len(sources) // 2].name
-        await _timed(found, "get", locations.get(session, keyring, made.id, middle, out))
+        await timed(found, "get", locations.get(session, keyring, made.id, middle, out))
     async with person.session() as (session, keyring):
-        await _timed(found, "list_anew", _listed(locations.opened(session, keyring, made.id)))
+        await timed(found, "list_anew", _listed(locations.opened(session, keyring, made.id)))
     return found
 
 
 async def _listed(opened: Awaitable[locations.Opened]) -> int:
     return len(list(locations.listing(await opened)))
-
-
-async def _timed(found: dict[str, float], act: str, work: Awaitable[T]) -> T:
-    start = time.perf_counter()
-    result = await work
-    found[act] = time.perf_counter() - start
-    return result
 
 
 def main(arguments: list[str], say: Callable[[str], None] = print) -> None:

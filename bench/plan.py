@@ -1,9 +1,12 @@
 """A plan of measurements, and how figures are made of them."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import median, quantiles
+from typing import TypeVar
+
+T = TypeVar("T")
 
 MESSAGE = 2300
 """Bytes of a command, as on the wire: signature, envelope and sealed objects."""
@@ -55,3 +58,11 @@ def p50(seconds: Sequence[float]) -> float:
 def p99(seconds: Sequence[float]) -> float:
     """What 99 of 100 stay below, in milliseconds."""
     return quantiles(seconds, n=100, method="inclusive")[98] * 1000
+
+
+async def timed(found: dict[str, float], act: str, work: Awaitable[T]) -> T:
+    """Do the work, and note in `found` how many seconds it took."""
+    start = time.perf_counter()
+    result = await work
+    found[act] = time.perf_counter() - start
+    return result

@@ -2,7 +2,6 @@
 
 import asyncio
 import ctypes
-import os
 import platform
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
@@ -42,10 +41,3 @@ def keep_freed() -> None:
     library = ctypes.CDLL(None)
     library.mallopt(TRIM_THRESHOLD, KEPT)
     library.mallopt(MMAP_THRESHOLD, OWN_PAGES)
-
-
-def to_disk(descriptor: int) -> None:
-    """Bring a file to the disk and let go of the memory that holds it: the next part can use that."""
-    os.fsync(descriptor)
-    if hasattr(os, "posix_fadvise"):
-        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)

@@ -1,7 +1,6 @@
 """Rebuilding: views folded anew beside the live ones and swapped in, compared with them, or folded up to a day past."""
 
 import logging
-import os
 import secrets
 import shutil
 import time
@@ -15,6 +14,7 @@ from tempfile import TemporaryDirectory
 import sqlalchemy as sa
 from sqlalchemy.schema import DropTable
 
+from privity.disk import sync
 from privity.errors import Busy, NotFound
 from projections.changes import write_apart
 from projections.folding import FEEDS, TABLES, WORKERS, WORTH, After, Folding, Progress, beside, pages, pool
@@ -98,9 +98,9 @@ def _replaced(engine: sa.Engine, after: After, until: int, workers: int, told: P
                 raise Busy("somebody has the views open; try again")
         engine.dispose()
         shutil.copymode(there, apart)
-        _sync(apart)
+        sync(apart)
         apart.replace(there)
-        _sync(apart.parent)
+        sync(apart.parent)
     finally:
         apart.unlink(missing_ok=True)
     return until
@@ -321,15 +321,6 @@ def _differing(table: sa.Table, live: sa.Connection, rebuilt: sa.Connection) -> 
     for mine, anew in zip_longest(table_rows(table, live), table_rows(table, rebuilt)):
         if mine != anew:
             yield f"{table.name}: live {_shown(mine)}, rebuilt {_shown(anew)}"
-
-
-def _sync(path: Path) -> None:
-    """Bring a file, or the names in a folder, to the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def position_at(after: After, head: int, at: datetime) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from privity.bulk import to_disk
+from privity.disk import to_disk
 
 PROGRAM = """
 import resource, sys

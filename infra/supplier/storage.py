@@ -23,9 +23,9 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import LocalStore, MemoryStore, S3Store
 
-from privity.bulk import to_disk
 from privity.crypto.coding import fragment_leaf
 from privity.crypto.merkle import Frontier
+from privity.disk import sync
 from privity.encoding import sha256
 from privity.errors import (
     AlreadyExists,
@@ -714,11 +714,7 @@ def _sync(folder: Path, files: list[Path]) -> None:
     """Bring files to the disk, and that they are in their folders; these lie two deep at most."""
     folders = {path.parent for path in files} | {path.parent.parent for path in files}
     for path in [*files, *(each for each in folders if each.is_relative_to(folder)), folder]:
-        opened = os.open(path, os.O_RDONLY)
-        try:
-            to_disk(opened)
-        finally:
-            os.close(opened)
+        sync(path, release=True)
 
 
 def _sweep(folder: Path, now: datetime) -> None:

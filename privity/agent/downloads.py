@@ -22,8 +22,8 @@ from typing import BinaryIO, Final
 from privity.agent.session import Session
 from privity.agent.supplying import Place, tell
 from privity.agent.uploads import MAX_BYTES, Progress
-from privity.bulk import to_disk
 from privity.crypto.coding import FRAGMENT_BYTES, Coding, ObjectPlace, open_segment
+from privity.disk import to_disk
 from privity.encoding import b64
 from privity.errors import AlreadyExists, DoesNotOpen, ForgedRecord, Malformed, TooLarge
 from privity.gathering import Gatherer, Trouble

@@ -15,6 +15,7 @@ from privity.agent.session import Session
 from privity.agent.sharing_keys import SharingKey
 from privity.crypto.keyfiles import Header, open_file, read_header, seal_file
 from privity.crypto.sharing_keys import PrivatePart
+from privity.disk import sync
 from privity.errors import AlreadyExists, DoesNotOpen, KeyNotFound, Malformed, NotFound, Unverified
 
 Write = Callable[[BinaryIO], None]
@@ -122,8 +123,4 @@ def _put_in_place(part: Path, out: Path) -> None:
         with out.open("xb"):  # the name is taken, and what has it now is one's own
             pass
         part.replace(out)
-    folder = os.open(out.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync(out.parent)

@@ -12,6 +12,7 @@ from typing import Any
 
 from privity.agent.cache import CACHE, Cache
 from privity.agent.memory import MEMORY, Memory
+from privity.disk import sync
 from privity.encoding import unb64
 from privity.errors import Malformed, NoProfile, ProfileExists
 
@@ -265,16 +266,7 @@ class ProfileFolder:
             file.flush()
             os.fsync(file.fileno())
         os.replace(draft, path)
-        _sync(path.parent)
-
-
-def _sync(folder: Path) -> None:
-    """A name that is new in a folder is not on the disk before the folder is."""
-    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(opened)
-    finally:
-        os.close(opened)
+        sync(path.parent)  # a name that is new in a folder is not on the disk before the folder is
 
 
 async def _locked(file: int, how: int) -> bool:

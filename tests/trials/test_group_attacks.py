@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ from privity.testing.home import RunningHome
 from privity.testing.people import Person, connect, somebody
 from tests.conftest import MakePerson
 from tests.rows.watching import BLOBS, MIB, lie
-from tests.trials.flipping import cells, shown, sound, with_a_flip
+from tests.trials.flipping import Look, cells, noticed_and_believed, seen, sound
 
 Rows = list[dict[str, Any]]
 
@@ -369,44 +370,27 @@ async def test_group_rows_with_a_flipped_bit_are_refused_or_change_nothing(
             await groups.write(*by, made.group, items.Content(label, {"a": "b"}))
         await groups.show(*his, made.group)
 
-        async def seen() -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            for name, (session, keyring) in (("ann", hers), ("bob", his)):
-                for view in (groups.all_own(session, keyring), groups.posts(session, keyring, made.group)):
-                    found[f"{name} {view.__name__}"] = await outcome(sound(view))
-                found[f"{name} members"] = await outcome(groups.members(session, keyring, made.group))
-            return found
-
-        before = await seen()
+        looks: dict[str, Look] = {}
+        for name, (session, keyring) in (("ann", hers), ("bob", his)):
+            looks[f"{name} all_own"] = lambda s=session, k=keyring: sound(groups.all_own(s, k))
+            looks[f"{name} posts"] = lambda s=session, k=keyring: sound(groups.posts(s, k, made.group))
+            looks[f"{name} members"] = partial(groups.members, session, keyring, made.group)
+        before = await seen(looks)
         assert not [each for each in before.values() if isinstance(each, PrivityError)], before
-        views, noticed, believed = own_backend.data / "views.db", set[tuple[str, str]](), dict[tuple[str, str], str]()
-        for table, column, row in [each for each in cells(views) if each[0].startswith("group")]:
-            with with_a_flip(views, table, column, row) as turned:
-                after = await seen() if turned else before
-            for look, now in after.items():
-                if isinstance(now, PrivityError):
-                    noticed.add((table, column))
-                elif now != before[look] and (table, column) not in SPOKEN:
-                    believed[table, column] = f"{look}: {now} for {before[look]}"
+        views = own_backend.data / "views.db"
+        turned = [each for each in cells(views) if each[0].startswith("group")]
+        noticed, believed = await noticed_and_believed(views, turned, looks, before, SPOKEN)
         assert believed == {}
         checked = {"group_epochs": {"record", "signature", "role", "head", "place"}}
         checked |= {"group_members": {"role", "head", "seal", "wrap", "claimed"}}
         checked |= {"group_lines": {"manifest", "content", "wrap", "n"}, "groups": {"epoch", "about"}}
         missed = {(table, each) for table, names in checked.items() for each in names} - noticed
         assert {each for each in missed if each[1] not in KNOWN_AGAIN} == set()
-        assert await seen() == before
+        assert await seen(looks) == before
 
 
 KNOWN_AGAIN = {"signature", "role", "head", "place"}
 """What agents do not look at again once the hash of what it belongs to is remembered."""
-
-
-async def outcome(look: Awaitable[Any]) -> Any:
-    """What somebody sees, or the error."""
-    try:
-        return shown(await look)
-    except PrivityError as error:
-        return error
 
 
 @pytest.mark.trial

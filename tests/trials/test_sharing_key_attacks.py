@@ -7,6 +7,7 @@ import shutil
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,8 @@ import pytest
 from privity.agent import connections, key_backup, key_files, sharing_keys
 from privity.agent.connections import Broken
 from privity.agent.identity import current, newest_checkpoint
+from privity.agent.keyring import Keyring
+from privity.agent.session import Session
 from privity.agent.sharing_keys import SharingKey
 from privity.agent.supplying import Place, list_objects
 from privity.crypto.coding import FRAGMENT_BYTES
@@ -59,7 +62,7 @@ from tests.conftest import MakePerson
 from tests.rows.keyholding import hold, turn
 from tests.rows.test_erasing import assert_erased, assert_there
 from tests.rows.watching import lie, ran
-from tests.trials.flipping import cells, shown, sound, with_a_flip
+from tests.trials.flipping import Look, cells, noticed_and_believed, seen, sound
 
 pytestmark = pytest.mark.trial
 
@@ -466,35 +469,24 @@ async def test_s17_rows_of_keys_with_a_flipped_bit_are_refused_or_change_nothing
     await found_by(bob)
     async with ann.session() as hers, bob.session() as his:
 
-        async def seen() -> dict[str, Any]:
-            found: dict[str, Any] = {}
-            for name, (session, keyring) in (("ann", hers), ("bob", his)):
-                try:
-                    known = await sound(sharing_keys.all_known(session, keyring))
-                    whole = next(each for each in known if each.id == photos.id)
-                    parts = await sharing_keys.all_parts(session, keyring, whole)
-                    found[name] = shown(known), {one: part.to_bytes() for one, part in parts.items()}
-                except PrivityError as error:
-                    found[name] = error
-            return found
+        async def keys_and_parts(session: Session, keyring: Keyring) -> Any:
+            known = await sound(sharing_keys.all_known(session, keyring))
+            whole = next(each for each in known if each.id == photos.id)
+            parts = await sharing_keys.all_parts(session, keyring, whole)
+            return known, {one: part.to_bytes() for one, part in parts.items()}
 
-        before = await seen()
+        looks: dict[str, Look] = {"ann": partial(keys_and_parts, *hers), "bob": partial(keys_and_parts, *his)}
+        before = await seen(looks)
         assert not [each for each in before.values() if isinstance(each, PrivityError)], before
-        views, noticed, believed = own_backend.data / "views.db", set[tuple[str, str]](), dict[tuple[str, str], str]()
-        for table, column, row in [each for each in cells(views) if each[0].startswith("sharing_key")]:
-            with with_a_flip(views, table, column, row) as turned:
-                after = await seen() if turned else before
-            for look, now in after.items():
-                if isinstance(now, PrivityError):
-                    noticed.add((table, column))
-                elif now != before[look] and (table, column) not in SPOKEN:
-                    believed[table, column] = look
+        views = own_backend.data / "views.db"
+        turned = [each for each in cells(views) if each[0].startswith("sharing_key")]
+        noticed, believed = await noticed_and_believed(views, turned, looks, before, SPOKEN)
         assert believed == {}
         checked = {"sharing_keys": {"key", "creator", "record", "signature"}}
         checked |= {"sharing_key_people": {"kind", "wrap", "claimed"}}  # its record is that of a part not yet taken
         checked |= {"sharing_key_notes": {"note"}, "sharing_key_records": {"n", "record", "link"}}
         assert {(table, each) for table, names in checked.items() for each in names} - noticed == set()
-        assert await seen() == before
+        assert await seen(looks) == before
 
 
 async def test_s20_closing_an_account_ends_its_keys_and_erases_what_was_sealed(
