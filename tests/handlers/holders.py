@@ -4,17 +4,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 from handlers import grants, locations, sharing_keys
 from handlers.opening import Delivery
-from privity.crypto.audits import (
-    AuditPlace,
-    Said,
-    challenge_of,
-    grant_id,
-    open_challenge,
-    seal_answer,
-    seal_challenge,
-    sign_answer,
-    sign_audit,
-)
+from privity.crypto.audits import grant_id
 from privity.crypto.kem import Suite
 from privity.crypto.locations import Manifest, objects_digest, seal_body, sign_manifest
 from privity.crypto.sharing_keys import (
@@ -31,7 +21,7 @@ from privity.crypto.sharing_keys import (
     wrap_part,
 )
 from privity.encoding import b64, digest, new_id
-from privity.messages.grants import AnswerAudit, AskAudit, BeginGrant, TakeGrantStep
+from privity.messages.grants import BeginGrant, TakeGrantStep
 from privity.messages.locations import ChangeLocation, CreateLocation, RemoveLocation, StoredObject
 from privity.messages.sharing_keys import (
     ClaimSharingKey,
@@ -43,6 +33,7 @@ from privity.messages.sharing_keys import (
     SendPublicPart,
 )
 from tests.examples import key32
+from tests.handlers.auditors import Audit
 from tests.handlers.keepers import Keeper
 from tests.handlers.people import CHECKPOINT, Citizen
 
@@ -137,35 +128,8 @@ class Held:
 
     def audited(self, of: Citizen, over: str) -> list[Delivery]:
         """Somebody proves that they have the private part."""
-        asker, nonce = self.creator, key32(f"nonce of {self.id}")
-        place = AuditPlace(
-            audit=new_id(),
-            asker=asker.account,
-            of=of.account,
-            connection=over,
-            key=self.id,
-            kind="private",
-            generation=self.record.generation,
-            nonce=nonce,
-        )
-        sealed = seal_challenge(place, challenge_of(asker.kek, place), self.record.seal)
-        asked = AskAudit(
-            audit=place.audit,
-            key=self.id,
-            of=of.account,
-            connection=over,
-            kind="private",
-            generation=place.generation,
-            nonce=nonce,
-            challenge=digest(sealed),
-            signature=b64(sign_audit(asker.keys.sign, place, digest(sealed))),
-        )
-        opened = open_challenge(place, sealed, self.part.pair.private)
-        proof = seal_answer(place, opened, asker.pair.suite, asker.pair.public)
-        said = Said(verdict="holds", answer=digest(proof))
-        signature = b64(sign_answer(of.keys.sign, place, said))
-        answered = AnswerAudit(place.audit, asker.account, "holds", None, said.answer, signature)
-        return [asker.says(asked, sealed), of.says(answered, proof)]
+        audit = Audit(self.creator, of, over, "private", self.id, self.record.generation, self.part.pair)
+        return [audit.asked(), audit.answered()]
 
     def placed(self, *keepers: Keeper) -> Delivery:
         """An empty location."""

@@ -42,9 +42,9 @@ class Keeper:
         payload = envelope.command_envelope.dump_json(said)
         return Delivery(subject, frame(sign_command(self.key, HOME.id, subject, payload), payload))
 
-    def announces(self, quota: int = 0) -> Delivery:
-        """That it is there."""
-        return self.says(AnnounceSupplier(self.id, self.name, b64(self.key.public), quota))
+    def announces(self, quota: int = 0, name: str = "") -> Delivery:
+        """That it is there, by its own name or by another."""
+        return self.says(AnnounceSupplier(self.id, name or self.name, b64(self.key.public), quota))
 
     def replaces(self, lost: "Keeper", by: SigningKey = LOG) -> Delivery:
         """That it takes another's place, by order of the operator."""

@@ -17,9 +17,9 @@ from tests.simulation.talking import Talking, odd, people, pick, some
 class Asking(Talking):
     """What others see that one has, and ask for."""
 
-    @rule(who=people, name=st.sampled_from(["phone", "mail"]), renew=st.booleans(), wrong=odd)
-    def keeps(self, who: str, name: str, renew: bool, wrong: bool) -> None:
-        """A new value; under a new key where it must be, for readers whose connection stands."""
+    @rule(who=people, name=st.sampled_from(["phone", "mail"]), renew=st.booleans(), wrong=odd, later=some)
+    def keeps(self, who: str, name: str, renew: bool, wrong: bool, later: int = 0) -> None:
+        """A new value; under a new key where it must be, for readers whose connection stands: for some later."""
         if who not in self.model.heads:
             return
         before = self._piece(who, name) or Kept(self.person(who), name)
@@ -28,6 +28,7 @@ class Asking(Talking):
         renew = renew or (known is not None and known.due and not wrong)
         readers = known.readers if known and renew else {}
         staying = {one: it.connection for one, it in readers.items() if self.model.connections[it.connection].stands}
+        staying = dict(list(staying.items())[later:])
         said = draft.set(secret.encode(), *((self.person(one), over) for one, over in staying.items()), renew=renew)
         version, generation = draft.version, draft.generation
 

@@ -6,10 +6,12 @@ from hypothesis.stateful import precondition, rule
 from privity.crypto.signing import SigningKey
 from privity.encoding import digest, new_id
 from privity.messages.accounts import ChangePassphrase, Kdf, RenameAccount
-from privity.messages.connections import NoteConnection, RemoveConnection
-from privity.messages.invitations import CancelInvitation, DeclineInvitation
+from privity.messages.connections import ConfirmConnection, NoteConnection, RemoveConnection
+from privity.messages.invitations import AcceptInvitation, CancelInvitation, DeclineInvitation, InviteConnection
+from privity.messages.keys import RemoveKeypair
 from tests.examples import key32
-from tests.simulation.talking import Talking, odd, people, pick, some
+from tests.simulation.people import ADDRESSES
+from tests.simulation.talking import Talking, always, odd, people, pick, some
 
 
 class Connecting(Talking):
@@ -21,8 +23,8 @@ class Connecting(Talking):
         if who in (self.model.heads | dict.fromkeys(self.model.closed)) and not again:
             return
         person = self.person(who)
-        n = person.identity.n
-        self.world.say(who, person.registers(), lambda model: model.register(who, n), stranger=True)
+        n, address = person.identity.n, person.address
+        self.world.say(who, person.registers(), lambda model: model.register(who, n, address), known=always)
         stored, published = person.stores_key()
         self.world.say(who, stored, lambda model: model.store_keypair(who))
         self.world.say(who, published, lambda model: model.publish_keypair(who))
@@ -40,20 +42,39 @@ class Connecting(Talking):
         n = person.identity.n
         self.world.say(who, said, lambda model: model.extend(who, n, rotates=rotates))
 
-    @rule(who=people, what=st.sampled_from(["passphrase", "address", "note"]), n=some)
-    def keeps_house(self, who: str, what: str, n: int) -> None:
-        """What changes nothing about who can read what; the note is not the one that it is said to replace."""
-        person, blob = self.person(who), new_id().encode()
-        over = pick(list(self.model.connections), n) or ""
-        match what:
-            case "passphrase":
-                said = person.says(ChangePassphrase(key32(new_id()), Kdf(64 * 1024, 4, 4), digest(blob)), blob)
-                self.world.say(who, said, lambda _: "accepted")
-            case "address":
-                self.world.say(who, person.says(RenameAccount(person.address)), lambda _: "ignored")
-            case "note":
-                said = person.says(NoteConnection(over, digest(b"another"), digest(blob)), blob)
-                self.world.say(who, said, lambda _: "refused")
+    @rule(who=people)
+    def changes_passphrase(self, who: str) -> None:
+        """Which changes nothing about who can read what."""
+        kek = new_id().encode()
+        said = self.person(who).says(ChangePassphrase(key32(new_id()), Kdf(64 * 1024, 4, 4), digest(kek)), kek)
+        self.world.say(who, said, lambda _: "accepted")
+
+    @rule(who=people, to=st.sampled_from(ADDRESSES))
+    def renames(self, who: str, to: str) -> None:
+        """By an address that is free, or is, or was, one's own; or somebody else's."""
+        person = self.person(who)
+
+        def then() -> None:
+            person.address = to
+
+        self.world.say(who, person.says(RenameAccount(to)), lambda model: model.rename(who, to), then)
+
+    @rule(who=people, n=some, stale=odd)
+    def notes_connection(self, who: str, n: int, stale: bool) -> None:
+        """Either side; or a stranger, or behind a note that does not stand."""
+        if (over := pick(list(self.model.connections), n)) is not None:
+            blob = new_id().encode()
+            stands = self.model.connections[over].notes.get(who)
+            replaces = stands if stands and not stale else digest(b"another")
+            said = self.person(who).says(NoteConnection(over, replaces, digest(blob)), blob)
+            self.world.say(who, said, lambda model: model.note_connection(over, who, replaces, digest(blob)))
+
+    @rule(who=people, sure=odd)
+    def removes_keypair(self, who: str, sure: bool) -> None:
+        """What was sealed to it opens for who has it still; nobody is invited with it any more."""
+        if sure:
+            said = self.person(who).says(RemoveKeypair(self.person(who).key_id))
+            self.world.say(who, said, lambda model: model.remove_keypair(who))
 
     @precondition(lambda self: len(self.model.heads) > 2)
     @rule(who=people, sure=odd)
@@ -68,10 +89,13 @@ class Connecting(Talking):
         if who not in self.model.heads:
             return
         offer = self.person(who).invites("somebody@localhost", self.model.now)
-        expires = offer.expires
+        expires, address = offer.expires, self.person(who).address
         self.world.known.invitations.append(offer)
         said = offer.sent()
-        self.world.say(who, said, lambda model: model.invite(offer.id, who, expires), signed=True, at_head=True)
+        note = self.world.opened(said, InviteConnection).note
+        self.world.say(
+            who, said, lambda model: model.invite(offer.id, who, expires, address, note), signed=True, at_head=True
+        )
 
     @rule(who=people, n=some, accepts=st.sampled_from([True, True, False]))
     def answers(self, who: str, n: int, accepts: bool) -> None:
@@ -87,13 +111,19 @@ class Connecting(Talking):
             return
         draft = self.world.draft(offer)
         said = draft.accepted(person)
+        note, address = self.world.opened(said, AcceptInvitation).note, person.address
 
         def then() -> None:
             offer.connection, offer.acceptance = draft.connection, draft.acceptance
             offer.acceptors_note = draft.acceptors_note
 
         self.world.say(
-            who, said, lambda model: model.accept(offer.id, who, draft.connection), then, signed=True, at_head=True
+            who,
+            said,
+            lambda model: model.accept(offer.id, who, draft.connection, address, note),
+            then,
+            signed=True,
+            at_head=True,
         )
 
     @rule(who=people, n=some, sure=odd)
@@ -109,8 +139,9 @@ class Connecting(Talking):
         """Whoever invited."""
         offer = pick([each for each in self.world.known.invitations if each.connection], n)
         if offer is not None:
-            who = self.name(offer.inviter)
-            self.world.say(who, offer.confirmed(), lambda model: model.confirm(offer.connection, who))
+            who, said = self.name(offer.inviter), offer.confirmed()
+            note = self.world.opened(said, ConfirmConnection).note
+            self.world.say(who, said, lambda model: model.confirm(offer.connection, who, note))
 
     @rule(who=people, n=some, sure=odd)
     def parts(self, who: str, n: int, sure: bool) -> None:

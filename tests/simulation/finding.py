@@ -10,7 +10,6 @@ from pathlib import Path
 from privity.testing.histories import Histories
 from tests.histories.folding import fold
 from tests.histories.record import stored
-from tests.simulation.system import STORE
 from tests.simulation.talking import Worlds
 from tests.simulation.world import World
 
@@ -26,23 +25,23 @@ def kept(worlds: Worlds) -> Iterator[None]:
     try:
         yield
     except Exception as failure:
-        folder = keep(worlds.newest)
-        failure.add_note(f"kept: python -m tests.histories.record NAME --store sqlite:///{folder / STORE}")
+        store = keep(worlds.newest)
+        failure.add_note(f"kept: python -m tests.histories.record NAME --store {store}")
         raise
 
 
-def keep(world: World) -> Path:
-    """Its store, who said what with which result, and a history, if it folds; the folder of these."""
+def keep(world: World) -> str:
+    """Its store, who said what with which result, and a history, if it folds; the URL of that store."""
     if named := os.environ.get(FOLDER):
         Path(named).mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="found-", dir=named or None)) / "run"
-    world.system.copy(folder)
+    store = world.system.ground.kept(folder)
     with (folder / COMMANDS).open("w") as lines:
         for said in world.said:
             told = {"by": said.by, "command": type(said.command).__name__, "model": said.verdict}
             lines.write(json.dumps(told | {"code": said.result.code if said.result else None}) + "\n")
     try:
-        Histories(folder).add(NAME, stored(f"sqlite:///{folder / STORE}"), fold, readable=True)
+        Histories(folder).add(NAME, stored(store), fold, readable=True)
     except Exception as failure:  # what was found may be that it does not fold
         (folder / "no-history.txt").write_text(f"{type(failure).__name__}: {failure}\n")
-    return folder
+    return store

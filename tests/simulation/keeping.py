@@ -11,7 +11,13 @@ from privity.encoding import digest, new_id
 from privity.messages.base import Command
 from privity.messages.grants import BeginGrant, Outcome, Step, TakeGrantStep
 from privity.messages.locations import RemoveLocation
-from privity.messages.sharing_keys import ClaimSharingKey, CreateSharingKey, EraseSharingKey, RestoreSharingKey
+from privity.messages.sharing_keys import (
+    ClaimSharingKey,
+    CreateSharingKey,
+    EraseSharingKey,
+    NoteSharingKey,
+    RestoreSharingKey,
+)
 from privity.messages.views import AskSharingKeys
 from tests.handlers.holders import Held
 from tests.simulation.talking import Talking, odd, people, pick, some
@@ -141,6 +147,16 @@ class Keeping(Talking):
             )
 
     @precondition(lambda self: self.world.known.held)
+    @rule(n=some, who=people, stale=odd)
+    def notes_key(self, n: int, who: str, stale: bool) -> None:
+        """Whoever has a part of it; or a stranger, or behind a note that does not stand."""
+        if (id := pick(list(self.world.known.held), n)) is not None:
+            note = new_id().encode()
+            replaces = digest(b"another") if stale else self.model.keys[id].notes.get(who)
+            said = self.person(who).says(NoteSharingKey(id, replaces, digest(note)), note)
+            self.world.say(who, said, lambda model: model.note_key(id, who, replaces, digest(note)))
+
+    @precondition(lambda self: self.world.known.held)
     @rule(n=some, who=people)
     def gives_up_key(self, n: int, who: str) -> None:
         """Its creator for everybody, a holder for themselves; or a stranger."""
@@ -149,15 +165,15 @@ class Keeping(Talking):
             self.world.say(who, self.person(who).says(EraseSharingKey(id)), lambda model: model.erase_key(id, who))
 
     @precondition(lambda self: self.world.known.held)
-    @rule(n=some, who=people, strange=odd)
-    def places(self, n: int, who: str, strange: bool) -> None:
-        """An empty location under a key; or as an attack under that of somebody else."""
+    @rule(n=some, who=people, strange=odd, on=some)
+    def places(self, n: int, who: str, strange: bool, on: int) -> None:
+        """An empty location under a key, on a supplier that may be gone; or as an attack under somebody else's."""
         held = pick(list(self.world.known.held.values()), n)
         if held is None:
             return
-        by = who if strange else self.name(held.creator)
-        command: Command = self.world.opened(held.placed(self.world.keeper))
-        self.world.say(by, self.person(by).says(command), lambda model: model.place(held.id, by))
+        by, keeper = who if strange else self.name(held.creator), self.world.keepers[on % len(self.world.keepers)]
+        command: Command = self.world.opened(held.placed(keeper))
+        self.world.say(by, self.person(by).says(command), lambda model: model.place(held.id, by, keeper.id))
 
     @precondition(lambda self: any(each.location for each in self.model.keys.values()))
     @rule(n=some, who=people)

@@ -9,23 +9,24 @@ from privity.encoding import b64, digest, sha256, unb64
 from tests.handlers.people import Citizen
 
 NAMES = ("ann", "bob", "eve", "dan")
+ADDRESSES = tuple(f"{name}{more}@localhost" for more in ("", "-too") for name in NAMES)
+"""Whoever is first has one of them, and has it for ever."""
 
 
 @dataclass
 class Somebody(Citizen):
-    """A person; `seals` are the identity's pairs by the digest of the public part, `publics` all their sign keys."""
+    """A person; `seals` are the identity's pairs by the digest of the public part, `publics` all their sign keys.
 
+    `name` is that by which the model knows them; addresses come and go.
+    """
+
+    name: str = ""
     seals: dict[str, KeyPair] = field(default_factory=dict)
     publics: list[bytes] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._note_keys()
-
-    @property
-    def name(self) -> str:
-        """By which the model knows them."""
-        return self.address.partition("@")[0]
 
     def rotates(self) -> Delivery:
         """New identity keys; those of before are kept, to read with."""

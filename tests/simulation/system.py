@@ -1,10 +1,8 @@
 """A home in this process, of the real parts: store and views on disk, committer, projector, queries. It may die."""
 
-import shutil
 from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -27,8 +25,8 @@ from projections.desk import VIEWS, Desk
 from projections.projector import Projector
 from projections.rebuild import differences, rebuild
 from tests.handlers.people import HOME, LOG
+from tests.simulation.ground import Ground
 
-STORE, VIEWS_FILE = "store.db", "views.db"
 CONTEXTS = app.CONTEXTS
 """Imported, all handlers and views are registered."""
 ALL = 10_000
@@ -40,35 +38,22 @@ class Died(BaseException):
 
 
 class System:
-    """One home; each life after a death has a folder of its own, and begins with what was on disk then."""
+    """One home, of which each life begins with what was on disk when the one before ended."""
 
-    def __init__(self, root: Path, clock: Clock, *, of: "System | None" = None) -> None:
-        self.root, self.clock = root, clock
-        self.folder = root / "life-0"
-        self._lives = 0
-        if of is None:
-            self.folder.mkdir(parents=True)
-        else:
-            of.copy(self.folder)
+    def __init__(self, ground: Ground, clock: Clock) -> None:
+        self.ground, self.clock = ground, clock
         self._open()
 
     def _open(self) -> None:
-        self.store: EventStore = open_store(f"sqlite:///{self.folder / STORE}")
+        self.store: EventStore = open_store(self.ground.store)
         self.committer = Committer(self.store, HOME, self.clock, Log(self.store, LOG, HOME.id))
-        self.engine = open_views(f"sqlite:///{self.folder / VIEWS_FILE}")
+        self.engine = open_views(self.ground.views)
         self.projector = Projector(self.engine)
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Let go of what is on disk."""
         self.store.close()
         self.engine.dispose()
-
-    def copy(self, folder: Path) -> None:
-        """What is on disk now, into a new folder, as a process finds it that begins behind `kill -9`."""
-        folder.mkdir(parents=True)
-        for path in self.folder.glob("*.db*"):
-            if not path.name.endswith("-shm"):
-                shutil.copy(path, folder)
 
     # What it does.
 
@@ -92,7 +77,7 @@ class System:
 
         def insert(*arguments: Any, **named: Any) -> None:
             really(*arguments, **named)
-            self.copy(self._next())
+            self.ground.stops_here()
             raise Died
 
         recorder._insert_events = insert
@@ -116,17 +101,10 @@ class System:
 
     def begins_anew(self) -> None:
         """As after `kill -9`: nothing is closed in order, and what was in memory is gone."""
-        before, after = self.folder, self._next()
-        if not after.exists():
-            self.copy(after)
+        self.ground.stops_here()
         self.close()
-        shutil.rmtree(before)
-        self._lives += 1
-        self.folder = after
+        self.ground.next_life()
         self._open()
-
-    def _next(self) -> Path:
-        return self.root / f"life-{self._lives + 1}"
 
     # What it shows.
 
@@ -159,8 +137,7 @@ class System:
 
     def loses_views(self) -> None:
         """Somebody deletes the views; the projector notices, as it does by its watchdog."""
-        for path in self.folder.glob(f"{VIEWS_FILE}*"):
-            path.unlink()
+        self.ground.lose_views()
         assert not self.projector.stands(), "it is not noticed that the views are gone"
         self.projector.make_again()
 

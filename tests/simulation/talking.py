@@ -1,16 +1,19 @@
 """What every kind of rules needs: a world, and how to choose in it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import ClassVar, TypeVar
 
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
 from tests.handlers.people import Citizen
+from tests.simulation.ground import Ground
 from tests.simulation.model import Model
 from tests.simulation.people import NAMES, Somebody
 from tests.simulation.world import World
+
+NAME = "world"
+"""Of the grounds of all worlds behind the first, each with its number."""
 
 T = TypeVar("T")
 
@@ -21,6 +24,16 @@ some = st.integers(0, 7)
 
 odd = st.sampled_from([False, False, False, False, True])
 """Whether it goes otherwise than it mostly does."""
+
+
+def always(_: Model) -> bool:
+    """Whoever says it: what they say names their key."""
+    return True
+
+
+def never(_: Model) -> bool:
+    """Nobody can be told by it."""
+    return False
 
 
 class Talking(RuleBasedStateMachine):
@@ -52,20 +65,30 @@ class Talking(RuleBasedStateMachine):
 
 
 class Worlds:
-    """Where worlds come from: each is a copy of a first one."""
+    """Where worlds come from: each is a copy of a first one, which nobody uses any more then."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.newest = self.first = World(folder / "first")
+    def __init__(self, ground: Ground) -> None:
+        self.newest = self.first = World(ground)
         self._count = 0
 
     def begin(self) -> World:
         """A new one; the one before goes."""
-        if self.newest is not self.first:
-            self.newest.close()
+        self._leave()
         self._count += 1
-        self.newest = World(self.folder / f"world-{self._count}", of=self.first)
+        ground = self.first.system.ground.copied(f"{NAME}_{self._count}")
+        self.newest = World(ground, of=self.first)
         return self.newest
+
+    def _leave(self) -> None:
+        if self.newest is self.first:
+            self.first.system.close()
+        else:
+            self.newest.close()
+
+    def close(self) -> None:
+        """Nothing of them stays."""
+        self._leave()
+        self.first.system.ground.drop()
 
 
 def pick(things: Sequence[T], which: int) -> T | None:

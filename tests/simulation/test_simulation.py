@@ -15,6 +15,7 @@ from domain import group, share
 from handlers import committer
 from infra import recorders
 from privity.errors import PrivityError
+from privity.messages.catalog import COMMANDS
 from privity.messages.recorded import Positioned
 from privity.testing.histories import Histories
 from projections import groups, shares
@@ -26,7 +27,7 @@ from tests.histories.folding import fold
 from tests.histories.record import stored
 from tests.simulation import finding
 from tests.simulation.everything import Simulation, simulation
-from tests.simulation.system import STORE
+from tests.simulation.ground import STORE, Databases, Files, Ground
 
 SIMULATIONS = "PRIVITY_SIMULATIONS"
 """The environment variable that says how many runs the long test makes."""
@@ -37,18 +38,30 @@ quietly = settings(
     deadline=None, database=None, suppress_health_check=list(HealthCheck), report_multiple_bugs=False, print_blob=True
 )
 SHORT = settings(quietly, max_examples=5, stateful_step_count=40, derandomize=True)
+SHORTER = settings(SHORT, max_examples=2)
 LONG = settings(quietly, max_examples=int(os.environ.get(SIMULATIONS, "60")), stateful_step_count=80)
 SEARCH = settings(quietly, max_examples=200, phases=[Phase.generate], derandomize=True)
 """Until something is found; it is not shrunk."""
 
 
+each_ground = pytest.mark.parametrize("ground", ["rules", "rules_on_postgresql"], ids=["sqlite", "postgresql"])
+
+
 @pytest.fixture(scope="module")
 def rules() -> Iterator[type[Simulation]]:
     with tempfile.TemporaryDirectory(dir=IN_MEMORY if IN_MEMORY.is_dir() else None) as folder:
-        made = simulation(Path(folder))
-        yield made
-        made.worlds.newest.close()
-        made.worlds.first.close()
+        yield from simulated(Files(Path(folder) / "first"))
+
+
+@pytest.fixture(scope="module")
+def rules_on_postgresql(postgres_server: str) -> Iterator[type[Simulation]]:
+    yield from simulated(Databases(postgres_server, "first"))
+
+
+def simulated(ground: Ground) -> Iterator[type[Simulation]]:
+    made = simulation(ground)
+    yield made
+    made.worlds.close()
 
 
 def run(rules: type[Simulation], settings: settings) -> None:
@@ -56,13 +69,28 @@ def run(rules: type[Simulation], settings: settings) -> None:
         run_state_machine_as_test(rules, settings=settings)
 
 
+@each_ground
+def test_each_command_is_said(ground: str, request: pytest.FixtureRequest) -> None:
+    """No command of the protocol is left out, and each is accepted somewhere."""
+    run = request.getfixturevalue(ground)()
+    run.goes_on_and_on()
+    run.teardown()
+    accepted = {type(said.command) for said in run.world.said if said.verdict == "accepted"}
+    assert accepted == set(COMMANDS.values())
+
+
 def test_the_model_and_the_home_agree(rules: type[Simulation]) -> None:
     run(rules, SHORT)
 
 
+def test_they_agree_on_postgresql(rules_on_postgresql: type[Simulation]) -> None:
+    run(rules_on_postgresql, SHORTER)
+
+
 @pytest.mark.soak
-def test_the_model_and_the_home_agree_for_long(rules: type[Simulation]) -> None:
-    run(rules, LONG)
+@each_ground
+def test_they_agree_for_long(ground: str, request: pytest.FixtureRequest) -> None:
+    run(request.getfixturevalue(ground), LONG)
 
 
 # What it finds: each of these is a home with one mistake.

@@ -1,12 +1,10 @@
 """One run: people, the home that they use, the model of it, and every command that was said, until it is decided."""
 
 import json
-import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from handlers.committer import Outcome
@@ -20,22 +18,32 @@ from privity.messages.base import Command
 from privity.messages.envelope import Result
 from privity.testing.seeded import Clock
 from tests.handlers.askers import Kept
+from tests.handlers.auditors import Audit
 from tests.handlers.clubs import Club
 from tests.handlers.delegates import Delegates
 from tests.handlers.holders import Held
 from tests.handlers.keepers import Keeper
 from tests.handlers.people import HOME, Invitation, Shared
+from tests.simulation.ground import Ground
 from tests.simulation.model import Model
 from tests.simulation.model.facts import Reading, Verdict
-from tests.simulation.people import NAMES, Somebody
+from tests.simulation.people import ADDRESSES, NAMES, Somebody
 from tests.simulation.reading import Knowledge, Reader
 from tests.simulation.system import System, sealed_behind
+
+KEEPERS = 3
 
 T = TypeVar("T")
 C = TypeVar("C", bound=Command)
 
 When = Literal["deciding", "writing", "answering"]
 Judge = Callable[[Model], Verdict]
+Knows = Callable[[Model], bool]
+
+
+def new_people() -> dict[str, Somebody]:
+    """Everybody, by name."""
+    return {name: Somebody(address, name=name) for name, address in zip(NAMES, ADDRESSES, strict=False)}
 
 
 def nothing() -> None:
@@ -54,8 +62,8 @@ class Said:
     delivery: Delivery
     judge: Judge = field(repr=False)
     then: Callable[[], None] = field(repr=False)
-    stranger: bool = False
-    """Whether who has no account may say it."""
+    known: Knows = field(repr=False)
+    """Whether the home can tell who says it: else it is refused, and no record of it kept."""
     verdict: Verdict | None = None
     result: Result | None = None
 
@@ -74,6 +82,7 @@ class Known:
     clubs: dict[str, Club] = field(default_factory=dict)
     kept: dict[str, Kept] = field(default_factory=dict)
     held: dict[str, Held] = field(default_factory=dict)
+    audits: list[Audit] = field(default_factory=list)
     vaults: dict[str, Delegates] = field(default_factory=dict)
     challenges: dict[str, bytes] = field(default_factory=dict)
     """What asks in each request."""
@@ -86,16 +95,16 @@ class Known:
 class World:
     """Everything of one run."""
 
-    def __init__(self, folder: Path, *, of: "World | None" = None) -> None:
-        """As it was when nobody had an account, or as another one is now."""
+    def __init__(self, ground: Ground, *, of: "World | None" = None) -> None:
+        """As it was when nobody had an account, or as another one is, of whose ground this is a copy."""
         clock = Clock(of.system.clock.now) if of else Clock()
-        self.system: System = System(folder, clock, of=of.system if of else None)
+        self.system: System = System(ground, clock)
         copy: Any = deepcopy(of._kept()) if of else None
         self.model: Model = copy[0] if copy else Model(clock.now)
-        self.people: dict[str, Somebody] = copy[1] if copy else {name: Somebody(f"{name}@localhost") for name in NAMES}
+        self.people: dict[str, Somebody] = copy[1] if copy else new_people()
         self.known: Known = copy[2] if copy else Known()
         self.knowledge: dict[str, Knowledge] = copy[3] if copy else {name: Knowledge() for name in NAMES}
-        self.keeper: Keeper = copy[4] if copy else Keeper("supplier-1")
+        self.keepers: list[Keeper] = copy[4] if copy else [Keeper(f"supplier-{n}") for n in range(1, KEEPERS + 1)]
         self.said: list[Said] = list(of.said) if of else []
         self.waiting: list[Said] = []
         self.late: list[Said] = []
@@ -103,7 +112,7 @@ class World:
         self._count = 0
 
     def _kept(self) -> tuple[object, ...]:
-        return self.model, self.people, self.known, self.knowledge, self.keeper
+        return self.model, self.people, self.known, self.knowledge, self.keepers
 
     def draft(self, thing: T) -> T:
         """A copy to go on with, until what was said of it is accepted; people are themselves in it."""
@@ -131,14 +140,14 @@ class World:
         *,
         signed: bool = False,
         at_head: bool = False,
-        stranger: bool = False,
+        known: Knows | None = None,
     ) -> Said:
         """Somebody says something; it is delivered at once, unless what is said is held back.
 
         Args:
             signed: the identity signed something in it: no other key of it may stand when it comes.
             at_head: no other record of it may.
-            stranger: who says it needs no account.
+            known: whether the home can tell who says it; it can of whoever has an account.
         """
         signs, head = self.model.signs.get(by), self.model.heads.get(by)
 
@@ -147,17 +156,12 @@ class World:
                 return "refused"
             return judge(model)
 
-        said = Said(by, open_delivery(delivery).command, delivery, judged, then, stranger)
+        known = known or (lambda model: by in model.heads)
+        said = Said(by, open_delivery(delivery).command, delivery, judged, then, known)
         self.waiting.append(said)
         if not self.holding:
             self.deliver()
         return said
-
-    def announces(self) -> None:
-        """The supplier on which locations are."""
-        (outcome,) = self.system.process([self.keeper.announces()])
-        assert outcome.result is not None
-        assert outcome.result.status == "accepted"
 
     def deliver(self, batch: Sequence[Said] | None = None) -> None:
         """All that waits, or just this; each result must be what the model says, and what was heard before."""
@@ -194,10 +198,10 @@ class World:
                     self._judged(each)
 
     def _judged(self, said: Said) -> Verdict:
-        """What the model says now, or said when it was decided; a stranger's word is refused, and not recorded."""
+        """What the model says now, or said when it was decided."""
         if said.verdict is not None:
             return said.verdict
-        if said.by not in self.model.heads and not said.stranger:
+        if not said.known(self.model):
             return "refused"
         said.verdict = said.judge(self.model)
         self.said.append(said)
@@ -271,4 +275,4 @@ class World:
     def close(self) -> None:
         """Nothing of it stays on disk."""
         self.system.close()
-        shutil.rmtree(self.system.root, ignore_errors=True)
+        self.system.ground.drop()

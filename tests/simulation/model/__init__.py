@@ -6,15 +6,17 @@ Each method is a command: it says what its result must be, and changes the facts
 from collections.abc import Iterator
 
 from tests.simulation.model.asking import Asking
+from tests.simulation.model.auditing import Auditing
 from tests.simulation.model.connecting import Connecting
 from tests.simulation.model.delegating import Delegating
 from tests.simulation.model.facts import Delegate, Grant, Item, Piece, Reading, Vault
 from tests.simulation.model.grouping import Grouping
 from tests.simulation.model.keeping import Keeping
 from tests.simulation.model.sharing import Sharing
+from tests.simulation.model.supplying import Supplying
 
 
-class Model(Connecting, Sharing, Grouping, Asking, Keeping, Delegating):
+class Model(Connecting, Sharing, Grouping, Asking, Keeping, Auditing, Supplying, Delegating):
     """Everybody and everything, and who can read it."""
 
     def readings(self) -> set[Reading]:

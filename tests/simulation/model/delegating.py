@@ -13,7 +13,7 @@ class Delegating(Facts):
         vault = self.vaults.get(by, Vault())
         if not granted(
             n == vault.n + 1,
-            self.connections[over].joins(by, to),
+            self.connections[over].joins(by, to) and self.keypairs[to] == "published",
             all(each.who != to for each in vault.delegates.values()),
             generation == max(1, vault.generation),
         ):

@@ -1,7 +1,7 @@
 """What there is, in plain sets and numbers: ids are the system's, people go by their names, a secret is its text."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 Verdict = Literal["accepted", "ignored", "refused"]
@@ -20,19 +20,21 @@ class Invitation:
 
     inviter: str
     expires: datetime
+    note: str
     closed: bool = False
     declined_by: str = ""
 
 
 @dataclass
 class Connection:
-    """Between two people; `sent` counts what each of them sent over it."""
+    """Between two people; `sent` counts what each of them sent over it, `notes` are what stands for their notes."""
 
     inviter: str
     acceptor: str
     confirmed: bool = False
     stands: bool = True
     sent: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
     def joins(self, *people: str) -> bool:
         """Whether these are its ends, and it stands."""
@@ -152,12 +154,11 @@ class Request:
 
 @dataclass
 class Holder:
-    """Somebody's private part of a sharing key; `note` is what stands there for their note."""
+    """Somebody's private part of a sharing key."""
 
     connection: str
     generation: int
     claimed: bool
-    note: str | None
 
 
 @dataclass
@@ -178,8 +179,15 @@ class Key:
     held: dict[str, Holder] = field(default_factory=dict)
     known: dict[str, int] = field(default_factory=dict)
     """Who was given the public part, and of which generation."""
+    notes: dict[str, str] = field(default_factory=dict)
+    """What stands for everybody's own note."""
     location: Location | None = None
     ended: bool = False
+
+    def forget(self, who: str) -> None:
+        """They have nothing of it from now on."""
+        for kept in (self.held, self.known, self.notes):
+            kept.pop(who, None)
 
     @property
     def holders(self) -> tuple[str, ...]:
@@ -193,6 +201,31 @@ class Begun:
 
     n: int
     steps: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass
+class Audit:
+    """A question of somebody's, whether another has a key; of no key, it is about their identity."""
+
+    of: str
+    connection: str
+    wanted: tuple[str, str]
+    """Key and kind."""
+    at: datetime
+    open: bool = True
+
+    def over(self, now: datetime) -> bool:
+        """Whether nobody needs it any more."""
+        return now - self.at >= (timedelta(days=7) if self.open else timedelta(hours=1))
+
+
+@dataclass
+class Supplier:
+    """Who keeps fragments, as they are called; `lost` is whether another took their place."""
+
+    called: str
+    quota: int
+    lost_to: str = ""
 
 
 @dataclass
@@ -236,8 +269,11 @@ class Facts:
     heads: dict[str, int] = field(default_factory=dict)
     signs: dict[str, int] = field(default_factory=dict)
     closed: set[str] = field(default_factory=set)
-    keypairs: dict[str, bool] = field(default_factory=dict)
-    """Who has stored the keypair for connections, and whether it is published."""
+    address: dict[str, str] = field(default_factory=dict)
+    taken: dict[str, str] = field(default_factory=dict)
+    """Whose each address is, or was."""
+    keypairs: dict[str, Literal["stored", "published", "removed"]] = field(default_factory=dict)
+    """What became of everybody's keypair for connections."""
     invitations: dict[str, Invitation] = field(default_factory=dict)
     connections: dict[str, Connection] = field(default_factory=dict)
     items: dict[str, Item] = field(default_factory=dict)
@@ -250,6 +286,9 @@ class Facts:
     keys: dict[str, Key] = field(default_factory=dict)
     grants: dict[tuple[str, str, str], Begun] = field(default_factory=dict)
     """By key, receiver and connection."""
+    audits: dict[str, dict[str, Audit]] = field(default_factory=dict)
+    """By who asks, and id."""
+    suppliers: dict[str, Supplier] = field(default_factory=dict)
     vaults: dict[str, Vault] = field(default_factory=dict)
     rules: dict[str, int] = field(default_factory=dict)
     """The number of everybody's rules."""

@@ -12,7 +12,7 @@ class Keeping(Facts):
         """Under an id of its own."""
         if id in self.keys:
             return "refused"
-        self.keys[id] = Key(by, held={by: Holder("", 1, True, note)})
+        self.keys[id] = Key(by, held={by: Holder("", 1, True)}, notes={by: note})
         return "accepted"
 
     def grant_key(self, id: str, by: str, to: str, over: str, n: int, holders: Collection[str]) -> Verdict:
@@ -29,7 +29,7 @@ class Keeping(Facts):
             return "refused"
         key.n = n
         key.known.pop(to, None)
-        key.held[to] = Holder(over, key.generation, False, before.note if before else None)
+        key.held[to] = Holder(over, key.generation, False)
         return "accepted"
 
     def rotate_key(self, id: str, by: str, n: int, dropped: Collection[str], staying: Collection[str]) -> Verdict:
@@ -46,8 +46,7 @@ class Keeping(Facts):
             return "refused"
         key.n, key.generation = n, key.generation + 1
         for who in dropped:
-            del key.held[who]
-            key.known.pop(who, None)
+            key.forget(who)
         for who, held in key.held.items():
             held.generation, held.claimed = key.generation, who == by
         return "accepted"
@@ -66,10 +65,23 @@ class Keeping(Facts):
         self, id: str, by: str, generation: int, replaces: str | None, note: str, *, anew: bool = False
     ) -> Verdict:
         """A holder, once for each generation; `anew` is what the home has lost."""
-        held = self.keys[id].held.get(by)
-        if held is None or held.generation != generation or held.note != replaces or (held.claimed and not anew):
+        key = self.keys[id]
+        held = key.held.get(by)
+        if held is None or held.generation != generation or (held.claimed and not anew):
             return "refused"
-        held.claimed, held.note = True, note
+        if key.notes.get(by) != replaces:
+            return "refused"
+        held.claimed, key.notes[by] = True, note
+        return "accepted"
+
+    def note_key(self, id: str, by: str, replaces: str | None, note: str) -> Verdict:
+        """Whoever has a part of it, for themselves, behind the note that stands."""
+        key = self.keys[id]
+        if (by not in key.held and by not in key.known) or key.notes.get(by) not in (replaces, note):
+            return "refused"
+        if key.notes.get(by) == note:
+            return "ignored"
+        key.notes[by] = note
         return "accepted"
 
     def erase_key(self, id: str, by: str) -> Verdict:
@@ -81,16 +93,16 @@ class Keeping(Facts):
         if (by not in key.held and by not in key.known) or (by == key.creator and used):
             return "refused"
         if by == key.creator:
-            key.ended, key.held, key.known = True, {}, {}
+            key.ended, key.held, key.known, key.notes = True, {}, {}, {}
         else:
-            key.held.pop(by, None)
-            key.known.pop(by, None)
+            key.forget(by)
         return "accepted"
 
-    def place(self, id: str, by: str) -> Verdict:
-        """The creator of the key, once."""
+    def place(self, id: str, by: str, supplier: str) -> Verdict:
+        """The creator of the key, once, on a supplier that is there."""
         key = self.keys[id]
-        if key.creator != by or key.ended or key.location is not None:
+        found = self.suppliers.get(supplier)
+        if key.creator != by or key.ended or key.location is not None or found is None or found.lost_to:
             return "refused"
         key.location = Location()
         return "accepted"
