@@ -90,7 +90,7 @@ from privity.connection_string import parse_connection_string
 from privity.crypto.command import frame
 from privity.crypto.credentials import home_id
 from privity.encoding import b32, b64, unb64
-from privity.errors import AlreadyRunning, Busy, CredentialRevoked, Malformed, NotFound, Unreachable
+from privity.errors import AlreadyExists, AlreadyRunning, Busy, CredentialRevoked, Malformed, NotFound, Unreachable
 from privity.messages.catalog import COMMANDS as COMMAND_TYPES
 from privity.messages.enrolment import EnrolLogin, inbox_prefix
 from privity.messages.envelope import Result
@@ -380,7 +380,10 @@ def consumer_credential(
         NotFound: there is no home in the folder, or nobody has said where people find the home.
         Malformed: a consumer cannot be called so, or there is no such context.
         TooLarge: the home has given too many credentials.
+        AlreadyExists: the file is there; what is in it may open something still.
     """
+    if out.exists():
+        raise AlreadyExists(f"{out} is there already; write this one elsewhere, or take that one away first")
     keys = open_keys(data, create=False)
     url = bus or _bus_of_people(data)
     made = consumers.give(data, keys, name, contexts)

@@ -21,11 +21,15 @@ from nats.aio.client import Client
 from nats.aio.msg import Msg
 from nats.errors import Error as BusError
 
-SERVER, CREDENTIAL, ASKS = (os.environ[f"CONSUMER_{name}"] for name in ("SERVER", "CREDENTIAL", "ASKS"))
+SETTINGS = ("CONSUMER_SERVER", "CONSUMER_CREDENTIAL", "CONSUMER_ASKS")
+if not os.environ.keys() >= set(SETTINGS):
+    sys.exit(f"set {', '.join(SETTINGS)}: `privity consumer credential` says to what")
+SERVER, CREDENTIAL, ASKS = map(os.environ.__getitem__, SETTINGS)
 NAME, CONTEXTS = ASKS.split(".")[2:]
 SUBJECTS = ["privity.evt.>"] if CONTEXTS == "all" else [f"privity.evt.{each}.>" for each in CONTEXTS.split("+")]
 SILENCE = 5.0  # seconds without anything new after which it asks by itself
 AGAIN = 0.5  # seconds until it asks again, when the home is away
+REFUSED = "the bus refuses the credential: was it taken back, or has it ended?"
 TABLES = """
 CREATE TABLE IF NOT EXISTS progress (position INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS people (account TEXT PRIMARY KEY, address TEXT NOT NULL);
@@ -122,9 +126,16 @@ async def listen(view: View, live: asyncio.Queue[Msg], bus: Client, reconnects: 
             return
 
 
+async def met(error: Exception) -> None:
+    """What goes wrong on the bus is tried again for ever, but for what no patience mends."""
+    print(f"bus: {error or type(error).__name__}", file=sys.stderr)
+    if "authorization" in str(error).lower():
+        sys.exit(REFUSED)
+
+
 async def main(path: str, *options: str) -> None:
     view, live = View(path, rebuild="--rebuild" in options), asyncio.Queue[Msg](1000)
-    how: dict[str, Any] = {"inbox_prefix": f"_INBOX_{NAME}", "max_reconnect_attempts": -1}
+    how: dict[str, Any] = {"inbox_prefix": f"_INBOX_{NAME}", "max_reconnect_attempts": -1, "error_cb": met}
     bus = await nats.connect(SERVER, user_credentials=CREDENTIAL, **how)
     for subject in SUBJECTS:  # first, so that nothing falls between
         await bus.subscribe(subject, cb=live.put)
@@ -140,7 +151,7 @@ async def main(path: str, *options: str) -> None:
             print(f"waiting: {error or 'no answer'}", file=sys.stderr)
             await asyncio.sleep(AGAIN)
     if bus.is_closed:
-        sys.exit("the bus has cut this connection for good: was the credential taken back, or has it ended?")
+        sys.exit(REFUSED)
     for row in view.db.execute(SHOWN):
         print(*row, sep="\t")
     await bus.close()

@@ -33,8 +33,9 @@ def credential(
     if bus is not None and not bus.startswith(("nats://", "tls://")):
         raise typer.BadParameter("--bus begins with nats:// or tls://")
     server, asks, until = backend().consumer_credential(name, contexts or [], data, bus, out)
+    shown = sorted(set(contexts or ["all"]))
     context(ctx).show(
-        {"name": name, "contexts": sorted(set(contexts or [])), "server": server, "asks": asks, "until": _time(until)},
+        {"name": name, "contexts": shown, "server": server, "asks": asks, "until": _time(until)},
         hint=f"Keep {out} secret: who has it sees who does what with whom, though nothing that is sealed.",
     )
 

@@ -123,6 +123,8 @@ def _text(value: object) -> str:
             return "yes" if value else "no"
         case dict():
             return "\n".join(_text(f"{name}: {each}") for name, each in value.items())
+        case list() | tuple():
+            return ", ".join(map(_text, value)) or "-"
         case _:  # it may come from somebody else: neither markup nor codes for the terminal
             return escape(
                 "".join(letter if letter.isprintable() or letter == "\n" else "\ufffd" for letter in str(value))

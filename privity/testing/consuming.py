@@ -75,6 +75,7 @@ class Consumers:
     def __call__(self, name: str, *contexts: str) -> Consumer:
         """One that may see the events of these contexts, of all without any."""
         file = self._folder / f"{name}.creds"
+        file.unlink(missing_ok=True)
         chosen = [word for each in contexts for word in ("--context", each)]
         into = ["--data", str(self._data), "--out", str(file)]
         done = subprocess.run(

@@ -48,7 +48,7 @@ def test_the_examples_of_the_page_run_on_a_backend_that_runs_already(
 @pytest.mark.trial
 def test_the_examples_of_the_page_run_as_they_stand(page: pytest.Pytester) -> None:
     """With a home of their own."""
-    page.runpytest_subprocess("-p", "no:cacheprovider", timeout=150).assert_outcomes(passed=3)
+    page.runpytest_subprocess("-p", "no:cacheprovider", timeout=150).assert_outcomes(passed=4)
 
 
 def test_the_page_lists_every_fixture_there_is_and_every_option() -> None:

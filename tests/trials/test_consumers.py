@@ -248,10 +248,7 @@ async def test_a_consumer_whose_credential_is_taken_back_ends_and_another_goes_o
     own_backend.start()  # it stays so
     await share_and_end(ann, bob, ending=False)
     await eventually(lambda: kept.position == head(own_backend))
-    again = await lost.start()
-    await asyncio.sleep(2)
-    again.kill()
-    await again.wait()
+    assert await asyncio.wait_for((await lost.start()).wait(), 20) == 1, "it ends by itself"
     assert lost.position == stood
 
     listed = privity("consumer", "list", *at, "--json")
