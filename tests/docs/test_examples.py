@@ -32,7 +32,7 @@ from tests.trials.load import eventually, everything
 
 CONSUMER, PRODUCER = ROOT / "examples" / "consumer.py", ROOT / "examples" / "producer.py"
 FOLLOWED = ("accounts", "connections", "shares")
-MAX_LINES = 150
+MAX_LINES = 165
 
 Rows = list[tuple[str, str, str, int, int]]
 
