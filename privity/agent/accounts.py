@@ -90,6 +90,11 @@ class NewAccount:
     """False where a recovery has yet to give up the stolen keys: `identity.rotate` with `compromised` does it too."""
 
 
+def first_secret() -> bytes:
+    """The account secret that a new account begins with, 16 bytes."""
+    return secrets.token_bytes(SECRET_BYTES)
+
+
 async def create(folder: ProfileFolder, server: ConnectionString, address: str, passphrase: str) -> NewAccount:
     """Make an account: every key is made here; the backend gets public parts and wraps.
 
@@ -99,7 +104,7 @@ async def create(folder: ProfileFolder, server: ConnectionString, address: str, 
     """
     folder.check_free()
     address = check_address(address)
-    secret, seed, kek = secrets.token_bytes(SECRET_BYTES), secrets.token_bytes(SEED_BYTES), new_kek()
+    secret, seed, kek = first_secret(), secrets.token_bytes(SEED_BYTES), new_kek()
     keys, device = new_identity(), SigningKey.generate()
     recovery_public = derive_recovery(seed, "").sign.public
     genesis = make_genesis(

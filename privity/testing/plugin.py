@@ -42,14 +42,17 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 
 @pytest.fixture(scope="session")
 def unlocked_once() -> Iterator[None]:
-    """One Argon2id for each passphrase and secret instead of one for each session: it is a pure function, and slow."""
-    from privity.agent import accounts, keyring
-    from privity.crypto.kdf import derive_unlock
+    """One Argon2id for each passphrase instead of one for each session and account: it is a pure function, and slow.
 
-    once = cache(derive_unlock)
+    For that the accounts of a run, each with an id and keys of its own, begin with the same account secret.
+    """
+    from privity.agent import accounts
+    from privity.crypto import kdf
+
+    secret = accounts.first_secret()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyring, "derive_unlock", once)
-        patch.setattr(accounts, "derive_unlock", once)
+        patch.setattr(kdf, "argon2id", cache(kdf.argon2id))
+        patch.setattr(accounts, "first_secret", lambda: secret)
         yield
 
 

@@ -16,16 +16,13 @@ class Ground(Protocol):
     @property
     def store(self) -> str:
         """The store's."""
-        raise NotImplementedError
 
     @property
     def views(self) -> str:
         """The views'."""
-        raise NotImplementedError
 
     def copied(self, name: str) -> Self:
         """Another one with the same in it, while nobody writes to this one."""
-        raise NotImplementedError
 
     def stops_here(self) -> None:
         """What is on disk now is all that there is when the next life begins."""
@@ -38,7 +35,6 @@ class Ground(Protocol):
 
     def kept(self, folder: Path) -> str:
         """The store's URL where this ground is gone."""
-        raise NotImplementedError
 
     def drop(self) -> None:
         """Nothing of it stays."""

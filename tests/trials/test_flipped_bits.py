@@ -308,7 +308,7 @@ async def file_of_share(session: Session, keyring: Keyring, share: str) -> Plain
 @pytest.mark.soak
 @pytest.mark.parametrize("tables", NOTICED, ids="-".join)
 async def test_s17_a_flipped_bit_in_a_view_is_refused_or_changes_nothing(
-    tables: tuple[str, ...], own_backend: RunningHome, tmp_path: Path, unlocked_once: None
+    tables: tuple[str, ...], own_backend: RunningHome, tmp_path: Path
 ) -> None:
     """One or a few tables alone: `pytest -m soak tests/trials/test_flipped_bits.py -k shares`."""
     kept = await told(own_backend, tmp_path)
@@ -329,9 +329,7 @@ def test_s17_every_view_has_its_turn() -> None:
 
 
 @pytest.mark.trial
-async def test_s17_a_flipped_bit_in_any_sealed_object_is_refused(
-    own_backend: RunningHome, tmp_path: Path, unlocked_once: None
-) -> None:
+async def test_s17_a_flipped_bit_in_any_sealed_object_is_refused(own_backend: RunningHome, tmp_path: Path) -> None:
     """Running, and started again."""
     kept = await told(own_backend, tmp_path)
     before = await seen(kept.looks)

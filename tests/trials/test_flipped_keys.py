@@ -213,9 +213,7 @@ async def questions_of(session: Session, keyring: Keyring) -> list[Any]:
 
 
 @pytest.mark.parametrize("table", NOTICED)
-async def test_s17_a_flipped_bit_in_a_row_of_keys_is_refused_or_changes_nothing(
-    table: str, tmp_path: Path, unlocked_once: None
-) -> None:
+async def test_s17_a_flipped_bit_in_a_row_of_keys_is_refused_or_changes_nothing(table: str, tmp_path: Path) -> None:
     with RunningHome(tmp_path / "home", suppliers=4) as home:
         kept = await told(home, tmp_path)
         await seen(kept.looks)  # what was granted is taken at the first look

@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from privity.agent import accounts, connections, feed, items, lines, sending, shares
-from privity.agent import keyring as keyring_
 from privity.agent.bus import Bus
 from privity.agent.connections import Broken
 from privity.agent.items import Item
@@ -20,7 +18,6 @@ from privity.agent.session import Session
 from privity.agent.shares import Share
 from privity.connection_string import parse_connection_string
 from privity.crypto import labels
-from privity.crypto.kdf import derive_unlock
 from privity.crypto.log import make_checkpoint, read_checkpoint
 from privity.crypto.record import encode_record
 from privity.crypto.sharing import read_manifest
@@ -64,14 +61,6 @@ class Given:
     def ids(self) -> list[str]:
         """The shares."""
         return [share.share for share in self.shares]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def unlocked_once() -> Iterator[None]:
-    """One Argon2id for each passphrase and secret instead of one for each session: it is a pure function, and slow."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(keyring_, "derive_unlock", cache(derive_unlock))
-        yield
 
 
 @pytest.fixture

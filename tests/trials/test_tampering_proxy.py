@@ -2,16 +2,14 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from privity.agent import accounts, connections, invitations, items, shares
-from privity.agent import keyring as unlocking
 from privity.agent.accounts import NewAccount
 from privity.agent.connections import Broken
 from privity.agent.keyring import Keyring, unwrap_kek
@@ -45,14 +43,6 @@ pytestmark = pytest.mark.trial
 
 Act = Callable[[Session, Keyring], Awaitable[Any]]
 ALARM = (IntegrityAlarm, Malformed)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def unlocked_once() -> Iterator[None]:
-    """One Argon2id for each passphrase and secret instead of one for each session: it is a pure function, and slow."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(unlocking, "derive_unlock", cache(derive_unlock))
-        yield
 
 
 @dataclass(frozen=True, slots=True)
