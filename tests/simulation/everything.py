@@ -17,13 +17,6 @@ from tests.simulation.talking import Worlds
 class Simulation(Connecting, Sharing, Grouping, Asking, Keeping, Auditing, Supplying, Delegating, Attacking, Faulting):
     """Everybody does anything, in any order, and anything may fail."""
 
-    def teardown(self) -> None:
-        """At the end all that was held back comes, what is late last, and everything is looked at."""
-        self.world.holding = False
-        self.world.deliver()
-        self.world.deliver(self.world.late)
-        self.world.check()
-
     def begins(self) -> None:
         """Ann is connected with Bob and Eve, and each has something of hers; Dan has no account yet."""
         for who in ("ann", "bob", "eve"):

@@ -47,11 +47,11 @@ class Faulting(Talking):
         batch = [said, *self.world.waiting, said] if with_waiting else [said]
         self.world.deliver(batch)
 
-    @rule(when=st.sampled_from(WHENS))
-    def commands_die(self, when: When) -> None:
+    @rule(when=st.sampled_from(WHENS), statement=st.integers(0, 20))
+    def commands_die(self, when: When, statement: int) -> None:
         """With what waits: it is sent again, as nobody got a result."""
         if self.world.waiting:
-            self.world.dies(when)
+            self.world.dies(when, statement)
         else:
             self.world.system.begins_anew()
 

@@ -37,6 +37,32 @@ class Died(BaseException):
     """The process ends here."""
 
 
+class Mortal:
+    """A cursor that takes so many statements; at the next one the process ends."""
+
+    def __init__(self, cursor: Any, statements: int, ground: Ground) -> None:
+        self._cursor, self._left, self._ground = cursor, statements, ground
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+    def execute(self, *arguments: Any) -> Any:
+        """One statement."""
+        self._take()
+        return self._cursor.execute(*arguments)
+
+    def executemany(self, *arguments: Any) -> Any:
+        """One statement for several rows."""
+        self._take()
+        return self._cursor.executemany(*arguments)
+
+    def _take(self) -> None:
+        if self._left == 0:
+            self._ground.stops_here()
+            raise Died
+        self._left -= 1
+
+
 class System:
     """One home, of which each life begins with what was on disk when the one before ended."""
 
@@ -70,13 +96,13 @@ class System:
         self.store.write = write  # type: ignore[method-assign, assignment]
         self._dies(batch)
 
-    def dies_writing(self, batch: Sequence[Delivery]) -> None:
-        """It ends when all is written, and nothing committed: so it was on disk at that moment."""
+    def dies_writing(self, batch: Sequence[Delivery], statement: int) -> None:
+        """It ends at the n-th statement that writes, or when all is written and nothing committed."""
         recorder: Any = self.store._recorder
         really = recorder._insert_events
 
-        def insert(*arguments: Any, **named: Any) -> None:
-            really(*arguments, **named)
+        def insert(cursor: Any, *arguments: Any, **named: Any) -> None:
+            really(Mortal(cursor, statement, self.ground), *arguments, **named)
             self.ground.stops_here()
             raise Died
 

@@ -45,6 +45,13 @@ class Talking(RuleBasedStateMachine):
         super().__init__()
         self.world = world or self.worlds.begin()
 
+    def teardown(self) -> None:
+        """At the end all that was held back comes, what is late last, and everything is looked at."""
+        self.world.holding = False
+        self.world.deliver()
+        self.world.deliver(self.world.late)
+        self.world.check()
+
     @property
     def model(self) -> Model:
         """What must be."""

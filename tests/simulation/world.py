@@ -184,14 +184,18 @@ class World:
             return
         assert outcome.result.code == "CommandIdReused", f"{said.what} under its id: {outcome.result.status}"
 
-    def dies(self, when: When) -> None:
-        """All that waits is being decided when the home dies: written or not, nobody hears of it."""
+    def dies(self, when: When, statement: int) -> None:
+        """All that waits is being decided when the home dies: written or not, nobody hears of it.
+
+        Args:
+            statement: how many it executes before, while it writes.
+        """
         batch = [each.delivery for each in self.waiting]
         match when:
             case "deciding":
                 self.system.dies_deciding(batch)
             case "writing":
-                self.system.dies_writing(batch)
+                self.system.dies_writing(batch, statement)
             case "answering":
                 self.system.dies_answering(batch)
                 for each in self.waiting:
