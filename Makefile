@@ -19,7 +19,7 @@ help:
 	@echo "make demo      watch Alice and Bob share an item, on real parts"
 	@echo "make test      run the tests"
 	@echo "make trials    run the slow trials of faults and load"
-	@echo "make soak      run the trials that take minutes each"
+	@echo "make soak      run the long trials, half an hour of them"
 	@echo "make check     format, lint, types and import rules"
 	@echo "make format    format the code"
 	@echo "make bench     measure, beside the floors of this machine"
@@ -45,7 +45,7 @@ test: $(STAMP)
 	@$(BIN)/pytest -q -n 2 --dist loadfile
 
 trials: $(STAMP)
-	@$(BIN)/pytest -q -m trial -n 2 --dist loadfile
+	@$(BIN)/pytest -q -m "trial and not soak" -n 2 --dist loadfile
 
 soak: $(STAMP)
 	@$(BIN)/pytest -q -m soak

@@ -75,6 +75,7 @@ def test_percentiles_are_in_milliseconds() -> None:
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_what_trust_costs_is_measured_on_two_homes_in_one_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The bare home takes commands whose signatures are zeros: what is compared is really with and without."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

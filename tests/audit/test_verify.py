@@ -97,6 +97,7 @@ def test_the_history_has_every_kind_of_event_and_command_that_a_log_can_hold(who
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_s17_a_bit_flipped_in_any_field_of_any_line_is_found_and_its_position_is_named(
     tmp_path: Path, whole: bytes
 ) -> None:
@@ -112,6 +113,7 @@ def test_s17_a_bit_flipped_in_any_field_of_any_line_is_found_and_its_position_is
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_s17_a_bit_flipped_in_any_byte_of_a_small_export_is_found_and_its_position_is_named(tmp_path: Path) -> None:
     small = export_of(tmp_path, [Citizen("ann@localhost").registers()]).read_bytes()
     assert checked(tmp_path, small).events == 2
@@ -135,6 +137,7 @@ def test_s17_any_bit_flipped_anywhere_is_found(
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_any_event_dropped_doubled_or_swapped_with_its_neighbour_is_found_and_its_position_is_named(
     tmp_path: Path, whole: bytes
 ) -> None:

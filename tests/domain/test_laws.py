@@ -434,6 +434,7 @@ def test_a_sealed_object_is_erased_when_nothing_names_it_any_more_and_never_befo
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_the_stories_reach_every_event() -> None:
     """Else the laws above would say less than they seem to."""
     reached: set[str] = set()

@@ -91,6 +91,7 @@ def test_views_of_a_prefix_go_on_to_those_of_the_whole(name: str, tmp_path_facto
 
 @pytest.mark.trial
 @pytest.mark.parametrize("name", LARGE)
+@pytest.mark.soak
 def test_a_large_history_can_be_cut_too(name: str, tmp_path: Path) -> None:
     events = happened(name)
     cut = len(events) // 3

@@ -286,6 +286,7 @@ def long_store(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_in_any_number_of_processes_the_rows_are_the_same(
     long_store: str, each_views: sa.Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

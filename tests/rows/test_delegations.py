@@ -300,6 +300,7 @@ async def test_m34_now_brings_every_item_under_the_new_key(connected: tuple[Pers
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_m34_after_its_end_a_delegation_is_refused(connected: tuple[Person, Person]) -> None:
     ann, bob = connected
     item = await add(ann, "Passport", number="X123")

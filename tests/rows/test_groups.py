@@ -184,6 +184,7 @@ async def test_group_of_hundreds_drops_one_in_one_command_and_the_rest_read_on(t
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_group_figures_are_all_there() -> None:
     """How large they are is this machine's affair."""
     found = measure(20)

@@ -640,6 +640,7 @@ def dies_on_second(
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_c18_two_devices_work_through_an_outage_and_show_the_same_afterwards(
     own_backend: RunningHome, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -130,6 +130,7 @@ async def test_b17_b18_b19_a_supplier_of_the_directory_serves_a_registered_key_a
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_a_supplier_of_ones_own_runs_with_a_credential_alone_and_keeps_to_its_quota(
     suppliers: RunningHome, customer: MakePerson, tmp_path: Path
 ) -> None:
@@ -161,6 +162,7 @@ async def test_a_supplier_of_ones_own_runs_with_a_credential_alone_and_keeps_to_
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_killed_suppliers_are_started_again_and_have_what_they_had(tmp_path: Path) -> None:
     with RunningHome(tmp_path / "home", suppliers=2) as home:
         ann = somebody("ann", tmp_path, home.url)
@@ -246,6 +248,7 @@ def s3() -> Iterator[str]:
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_a_supplier_keeps_fragments_in_s3(suppliers: RunningHome, customer: MakePerson, s3: str) -> None:
     environment = {
         "AWS_ENDPOINT_URL": s3,

@@ -35,6 +35,7 @@ def page(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_the_examples_of_the_page_run_on_a_backend_that_runs_already(
     page: pytest.Pytester, backend: RunningHome
 ) -> None:
@@ -46,6 +47,7 @@ def test_the_examples_of_the_page_run_on_a_backend_that_runs_already(
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 def test_the_examples_of_the_page_run_as_they_stand(page: pytest.Pytester) -> None:
     """With a home of their own."""
     page.runpytest_subprocess("-p", "no:cacheprovider", timeout=150).assert_outcomes(passed=4)

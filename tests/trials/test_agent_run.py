@@ -171,6 +171,7 @@ def did(running: AgentProcess) -> set[str]:
     return {each["kind"] for each in running.told if each["status"] == "done"}
 
 
+@pytest.mark.soak
 async def test_an_agent_waits_for_its_home_and_goes_on_over_each_restart(
     given: Given, own_backend: RunningHome
 ) -> None:
@@ -226,6 +227,7 @@ def doing(book: TaskBook) -> bool:
     return any(each.status == "doing" for each in book.all())
 
 
+@pytest.mark.soak
 async def test_two_agents_on_two_devices_have_one_effect_for_each_step(
     given: Given, own_backend: RunningHome, tmp_path: Path
 ) -> None:
@@ -243,6 +245,7 @@ async def test_two_agents_on_two_devices_have_one_effect_for_each_step(
     assert await revised(own_backend, given.shared) == every
 
 
+@pytest.mark.soak
 async def test_one_agent_a_profile_that_ends_on_a_signal_and_keeps_no_secret(given: Given) -> None:
     secret = canary()
     async with given.ann.session() as (session, keyring):

@@ -97,6 +97,7 @@ async def as_the_store_says(home: RunningHome, consumer: Following) -> bool:
     return await consumer.once("--rebuild") == rows
 
 
+@pytest.mark.soak
 async def test_a_consumer_that_is_killed_in_any_transaction_applies_each_event_once(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:
@@ -118,6 +119,7 @@ async def test_a_consumer_that_is_killed_in_any_transaction_applies_each_event_o
     assert await as_the_store_says(own_backend, consumer)
 
 
+@pytest.mark.soak
 async def test_a_consumer_that_misses_half_of_what_it_is_told_notices_each_gap_at_once(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:
@@ -168,6 +170,7 @@ async def test_a_consumer_is_right_though_it_is_killed_and_the_stream_is_purged_
         assert await as_the_store_says(own_backend, each)
 
 
+@pytest.mark.soak
 async def test_a_consumer_goes_on_when_the_home_was_away(own_backend: RunningHome, tmp_path: Path) -> None:
     """Stopped, and killed: it waits, and has what came since."""
     ann, bob = await pair(own_backend, tmp_path)
@@ -186,6 +189,7 @@ async def test_a_consumer_goes_on_when_the_home_was_away(own_backend: RunningHom
     assert await as_the_store_says(own_backend, consumer)
 
 
+@pytest.mark.soak
 async def test_a_view_that_has_seen_more_than_the_home_says_so(own_backend: RunningHome, tmp_path: Path) -> None:
     """The home was restored from a copy: where the view stands, another history begins."""
     await pair(own_backend, tmp_path)
@@ -206,6 +210,7 @@ async def test_a_view_that_has_seen_more_than_the_home_says_so(own_backend: Runn
     assert await consumer.once("--rebuild") == folded(own_backend)
 
 
+@pytest.mark.soak
 async def test_a_hostile_consumer_tells_another_nothing_false(own_backend: RunningHome, tmp_path: Path) -> None:
     """It has its answers delivered where the other hears events; those say no position, and are no events."""
     ann, bob = await pair(own_backend, tmp_path)
@@ -227,6 +232,7 @@ async def test_a_hostile_consumer_tells_another_nothing_false(own_backend: Runni
     await line.bus.close()
 
 
+@pytest.mark.soak
 async def test_a_consumer_whose_credential_is_taken_back_ends_and_another_goes_on(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:
@@ -260,6 +266,7 @@ async def test_a_consumer_whose_credential_is_taken_back_ends_and_another_goes_o
     assert await as_the_store_says(own_backend, Following.on(own_backend, tmp_path, "lost")), "with another credential"
 
 
+@pytest.mark.soak
 async def test_pages_do_not_keep_the_home_from_its_work(own_backend: RunningHome, tmp_path: Path) -> None:
     """Some consumers begin at 0 again and again while people work: every command is answered."""
     load = await load_on(own_backend, tmp_path)

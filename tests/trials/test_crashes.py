@@ -87,6 +87,7 @@ async def test_f1_f2_whatever_is_killed_under_load_all_that_was_accepted_is_ther
 
 @pytest.mark.trial
 @pytest.mark.parametrize("seed", [11, 12])
+@pytest.mark.soak
 async def test_f1_f2_twenty_kills_at_random_instants_lose_and_double_nothing(
     own_backend: RunningHome, tmp_path: Path, seed: int
 ) -> None:
@@ -95,6 +96,7 @@ async def test_f1_f2_twenty_kills_at_random_instants_lose_and_double_nothing(
     await assert_nothing_lost(own_backend, load.results)
 
 
+@pytest.mark.soak
 async def test_f1_a_worker_killed_in_mid_batch_gets_it_again_and_each_command_has_one_effect(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:
@@ -124,6 +126,7 @@ async def test_f1_a_worker_killed_in_mid_batch_gets_it_again_and_each_command_ha
         await assert_views_equal_a_rebuild(own_backend, stored)
 
 
+@pytest.mark.soak
 def test_f15_a_projection_that_dies_at_any_statement_leaves_rows_and_position_together_or_neither(
     tmp_path: Path,
 ) -> None:
@@ -193,6 +196,7 @@ async def test_a_clean_stop_leaves_with_0_and_no_process_behind(own_backend: Run
     assert "Traceback" not in (own_backend.data / "up.stderr").read_text()
 
 
+@pytest.mark.soak
 async def test_a_clean_stop_under_load_leaves_with_0_and_loses_nothing(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:
@@ -223,6 +227,7 @@ async def test_what_is_killed_beside_up_is_started_again_by_it(
     assert await asyncio.to_thread(own_backend.stop) == 0
 
 
+@pytest.mark.soak
 async def test_after_kill_9_of_up_its_orphans_end_and_it_starts_again_by_itself(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:

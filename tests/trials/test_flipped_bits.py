@@ -329,6 +329,7 @@ def test_s17_every_view_has_its_turn() -> None:
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_s17_a_flipped_bit_in_any_sealed_object_is_refused(own_backend: RunningHome, tmp_path: Path) -> None:
     """Running, and started again."""
     kept = await told(own_backend, tmp_path)

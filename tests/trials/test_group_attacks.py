@@ -356,6 +356,7 @@ SPOKEN = {
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_group_rows_with_a_flipped_bit_are_refused_or_change_nothing(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:

@@ -31,6 +31,7 @@ async def test_the_backend_goes_on_answering(ann: Person, message: bytes) -> Non
     await keeps_and_reads(ann)
 
 
+@pytest.mark.soak
 async def test_it_goes_on_after_a_restart_too(own_backend: RunningHome, tmp_path: Path) -> None:
     ann = somebody("ann", tmp_path, own_backend.url)
     await ann.register()

@@ -65,6 +65,7 @@ async def test_what_is_asked_of_a_stopped_backend_is_kept_and_takes_effect_once_
     assert await added(own_backend) == 2
 
 
+@pytest.mark.soak
 async def test_a_command_in_flight_while_the_backend_is_stopped_or_killed_takes_effect_once(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:

@@ -411,6 +411,7 @@ async def test_n9_plaintext_and_other_authorities_are_refused(
     await ann.register()
 
 
+@pytest.mark.soak
 async def test_n9_nobody_in_between_talks_an_agent_out_of_tls(
     home_with_tls: RunningHome, authority: buses.Authority, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

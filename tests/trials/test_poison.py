@@ -58,6 +58,7 @@ def faulty(tmp_path: Path, fault: Path) -> Iterator[RunningHome]:
         yield home
 
 
+@pytest.mark.soak
 async def test_f10_a_poison_command_is_parked_after_n_tries_while_others_flow_and_can_be_sent_again(
     faulty: RunningHome, fault: Path, tmp_path: Path
 ) -> None:

@@ -124,6 +124,7 @@ async def test_two_relays_at_once_publish_everything_once_and_in_order(bus: Clie
     await cancel(*tasks)
 
 
+@pytest.mark.soak
 async def test_a_stream_deleted_under_a_running_relay_is_made_again_from_the_store(
     bus: Client, store: EventStore
 ) -> None:
@@ -144,6 +145,7 @@ async def held(bus: Client) -> int:
     return max(0, (await stream_counts(bus.jetstream()))["EVENTS"])
 
 
+@pytest.mark.soak
 async def test_events_deleted_under_load_come_again_complete_and_views_feed_and_mail_go_on(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:
@@ -166,6 +168,7 @@ async def test_events_deleted_under_load_come_again_complete_and_views_feed_and_
 
 
 @pytest.mark.parametrize("lost", ["the consumer", "the stream"])
+@pytest.mark.soak
 async def test_commands_are_heard_again_by_themselves_after_what_brings_them_was_deleted(
     own_backend: RunningHome, tmp_path: Path, lost: str
 ) -> None:

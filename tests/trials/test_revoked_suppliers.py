@@ -78,6 +78,7 @@ async def test_n8_a_supplier_whose_credential_is_taken_back_is_cut_off_and_no_ot
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_n8_a_homes_own_supplier_that_is_taken_back_while_it_runs_is_not_started_until_it_is_let_in(
     tmp_path: Path,
 ) -> None:
@@ -95,6 +96,7 @@ async def test_n8_a_homes_own_supplier_that_is_taken_back_while_it_runs_is_not_s
 
 
 @pytest.mark.trial
+@pytest.mark.soak
 async def test_n8_what_a_supplier_had_that_was_taken_back_is_rebuilt_elsewhere(tmp_path: Path) -> None:
     """Also where nothing ran when it was taken back; the home's own one is not started again by the next `up`."""
     with RunningHome(tmp_path / "home", suppliers=2) as home:

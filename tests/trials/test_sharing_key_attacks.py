@@ -453,6 +453,7 @@ SPOKEN = {
 """What only the home says of a key, and what it is worth."""
 
 
+@pytest.mark.soak
 async def test_s17_rows_of_keys_with_a_flipped_bit_are_refused_or_change_nothing(
     own_backend: RunningHome, tmp_path: Path
 ) -> None:
