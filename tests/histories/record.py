@@ -6,6 +6,9 @@ python -m tests.histories.record crowd                    a hundred thousand eve
 python -m tests.histories.record NAME --of demo           any of these as it is told by now, under another name
 python -m tests.histories.record NAME --store URL         what an event store holds, sqlite:///… or postgresql://…
 python -m tests.histories.record NAME --again --why TEXT  the same events, folded to something else on purpose
+
+`rows` and `rows-supplied` are what the stores of `pytest tests/rows --basetemp FOLDER` held: FOLDER/home0/store.db,
+FOLDER/supplied0/store.db.
 """
 
 import argparse
