@@ -12,6 +12,7 @@ import nats.errors
 import pytest
 from nats.aio.client import Client
 
+import app
 import infra.past
 from infra.consumers import give
 from infra.credentials import CONSUMER_EACH, CONSUMER_MESSAGE, consumer_jwt
@@ -29,7 +30,7 @@ from infra.store import Event as Row
 from infra.streams import EVENTS
 from privity.credential import USER, Credential, Nkey, jwt_claims
 from privity.encoding import new_id
-from privity.errors import Malformed, StoreUnavailable
+from privity.errors import AlreadyExists, Malformed, StoreUnavailable
 from privity.messages.base import Event
 from privity.messages.connections import ConnectionRemoved
 from privity.messages.items import ItemRemoved
@@ -413,6 +414,19 @@ def test_a_credential_is_written_down_as_given_and_says_what_it_may(tmp_path: Pa
     assert claims["pub"]["allow"] == ["privity.past.orders.items+shares"]
     assert claims["sub"]["allow"] == ["privity.evt.items.>", "privity.evt.shares.>", "_INBOX_orders.>"]
     assert stat.S_IMODE((tmp_path / "given.json").stat().st_mode) == 0o600
+
+
+def test_a_credential_takes_no_files_place(tmp_path: Path) -> None:
+    """What it was may open something still, and nobody could take it back by its file."""
+    open_keys(tmp_path)
+    file, bus = tmp_path / "orders.creds", "nats://127.0.0.1:4222"
+    file.write_text("another")
+    with pytest.raises(AlreadyExists, match=r"orders\.creds"):
+        app.consumer_credential("orders", [], tmp_path, bus, file)
+    assert (file.read_text(), given_by(tmp_path)) == ("another", [])
+    file.unlink()
+    assert app.consumer_credential("orders", [], tmp_path, bus, file)[:2] == (bus, "privity.past.orders.all")
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
 
 @pytest.mark.parametrize(

@@ -182,6 +182,15 @@ def test_without_json_people_get_a_table(dora: Person) -> None:
     assert not done.out.lstrip().startswith("[")
 
 
+def test_without_json_several_values_stand_in_one_line(dora: Person, backend: RunningHome, tmp_path: Path) -> None:
+    at = ("--data", str(backend.data), "--out", str(tmp_path / "stats.creds"))
+
+    done = typed(dora, "consumer", "credential", "--name", "stats", *at, "--context", "shares", "--context", "items")
+
+    assert (done.code, done.err) == (0, "")
+    assert "contexts  items, shares\n" in done.out
+
+
 def of_another_home(server: str) -> str:
     """The same address, with the log key of another home."""
     return replace(parse_connection_string(server), log_public=SigningKey.generate().public).text()
