@@ -49,6 +49,7 @@ trials: $(STAMP)
 
 soak: $(STAMP)
 	@$(BIN)/pytest -q -m soak
+	@$(BIN)/pytest -q --hypothesis-profile random tests/crypto tests/domain tests/fuzz tests/messages
 
 check: $(STAMP)
 	@$(BIN)/ruff format --check --quiet --output-format concise $(CODE) || { echo "error: not formatted; make format does it" >&2; exit 1; }

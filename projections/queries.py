@@ -30,7 +30,7 @@ from privity.errors import (
     UnknownView,
 )
 from privity.messages import envelope
-from privity.messages.catalog import explain
+from privity.messages.catalog import explain, named
 from privity.messages.envelope import Answer, QueryEnvelope, Result
 from privity.messages.views import ASKS, Ask, AskKeyring, AskResult
 from projections import accounts, views
@@ -167,7 +167,7 @@ class Queries:
     async def _believed(self, account: str, view: str, message: Msg) -> tuple[Ask, QueryEnvelope, Asked]:
         codec = _asks.get(view)
         if codec is None:
-            raise UnknownView(f"there is no view {view}")
+            raise UnknownView(f"there is no view {named(view)}")
         parts = unframe(message.data, 2, MAX_QUERY)
         if len(parts) != 2:
             raise Malformed("a query is a signature and an envelope")

@@ -29,7 +29,7 @@ from privity.messages.base import Command, Event
 from privity.messages.fields import Address, SealedMark
 
 MAX_PLACE = 100
-"""Characters of the place of a mistake."""
+"""Characters of a name that somebody sent, in a sentence."""
 
 CONTEXTS = (
     accounts,
@@ -80,17 +80,22 @@ def read_command(subject: str, body: dict[str, JsonValue]) -> Command:
     """
     type_ = COMMANDS.get(subject)
     if type_ is None:
-        raise UnknownCommand(f"there is no command {subject}")
+        raise UnknownCommand(f"there is no command {named(subject)}")
     try:
         return command_codec(type_).validate_python(body)
     except ValidationError as error:
         raise Malformed(explain(error)) from None
 
 
+def named(text: str) -> str:
+    """What somebody sent as a name, so that it can stand in a sentence: ASCII, and not too long."""
+    return ascii(text)[1:-1][:MAX_PLACE]
+
+
 def explain(error: ValidationError) -> str:
     """The first mistake in one line, without the value: it may be a secret. The place may be of the sender's making."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    place = ascii(".".join(str(part) for part in first["loc"]) or "message")[1:-1][:MAX_PLACE]
+    place = named(".".join(str(part) for part in first["loc"]) or "message")
     says = "not of the form that it must have" if first["type"] == "string_pattern_mismatch" else first["msg"]
     return f"{place}: {says}"
 

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from privity.errors import Malformed
 from privity.messages.base import Event
-from privity.messages.catalog import EVENTS, explain
+from privity.messages.catalog import EVENTS, explain, named
 from privity.messages.fields import STRICT, AccountId, CommandId, Digest, Id, Instant
 
 POSITION_HEADER = "Privity-Position"
@@ -77,7 +77,7 @@ def read_recorded(name: str, data: bytes) -> Recorded[Event]:
     """
     type_ = EVENTS.get(name)
     if type_ is None:
-        raise Malformed(f"there is no event {name}")
+        raise Malformed(f"there is no event {named(name)}")
     try:
         return _codec(type_).validate_json(data)
     except ValidationError as error:

@@ -398,6 +398,7 @@ ONCE_TRIPPED: list[tuple[str, bytes]] = [
     ("profile file", PROFILE.replace(b'"secret": "', b'"secret": 1, "was": "')),
     ("profile file", PROFILE.replace(b'"account": "', b'"account": "\\ud800')),
     ("outbox file", b"\xff\n"),
+    ("command body", b'["' + b"9" * 5_000 + b'", {}]'),
 ]
 """Inputs that were once read wrongly, or with an error that is not ours."""
 

@@ -44,7 +44,7 @@ quietly = settings(
 )
 SHORT = settings(quietly, max_examples=5, stateful_step_count=40, derandomize=True)
 SHORTER = settings(SHORT, max_examples=2)
-LONG = settings(quietly, max_examples=int(os.environ.get(SIMULATIONS, "60")), stateful_step_count=80)
+LONG = settings(quietly, max_examples=int(os.environ.get(SIMULATIONS, "60")), stateful_step_count=80, derandomize=False)
 SEARCH = settings(quietly, max_examples=200, phases=[Phase.generate], derandomize=True)
 """Until something is found; it is not shrunk."""
 
