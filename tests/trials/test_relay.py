@@ -124,8 +124,7 @@ async def test_two_relays_at_once_publish_everything_once_and_in_order(bus: Clie
     await cancel(*tasks)
 
 
-@pytest.mark.soak
-async def test_a_stream_deleted_under_a_running_relay_is_made_again_from_the_store(
+async def test_f4_a_stream_deleted_under_a_running_relay_is_made_again_from_the_store(
     bus: Client, store: EventStore
 ) -> None:
     relay = Relay(store, bus)
