@@ -84,14 +84,8 @@ class Audit:
             answer=None if proof is None else digest(proof),
         )
         signature = b64(sign_answer(self.of.keys.sign, self.place, said))
-        command = AnswerAudit(
-            self.place.audit,
-            self.asker.account,
-            "holds" if holds else "not-registered",
-            said.held,
-            said.answer,
-            signature,
-        )
+        place = (self.place.audit, self.asker.account)
+        command = AnswerAudit(*place, said.verdict, said.held, said.answer, signature)  # type: ignore[arg-type]
         return self.of.says(command, *([] if proof is None else [proof]))
 
     def _proof(self) -> bytes | None:

@@ -217,9 +217,7 @@ async def test_strangers_who_wait_take_no_room_from_who_is_known(backend: Backen
     strangers = [Citizen(f"{n}@localhost") for n in range(module.WAITING_EACH + 3)]
     asks = [asyncio.create_task(backend.asks(each.signer, AskItems(), at_least=position)) for each in strangers]
     await waiting(backend, module.WAITING_EACH)
-    async with asyncio.timeout(SOON):  # until those are told for whom there is no room
-        while sum(each.done() for each in asks) < 3:  # noqa: ASYNC110 - nothing tells
-            await asyncio.sleep(0)
+    await until(lambda: sum(each.done() for each in asks) >= 3)  # those for whom there is no room
     known = asyncio.create_task(backend.asks(ann.signer, AskItems(), at_least=position))
     await waiting(backend, module.WAITING_EACH + 1)
     await backend.follow()
@@ -231,8 +229,12 @@ async def test_strangers_who_wait_take_no_room_from_who_is_known(backend: Backen
 
 async def waiting(backend: Backend, number: int) -> None:
     """Until so many queries wait."""
+    await until(lambda: backend.queries._waiting.total() >= number)
+
+
+async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(SOON):
-        while backend.queries._waiting.total() < number:  # noqa: ASYNC110 - nothing tells
+        while not holds():  # noqa: ASYNC110 - nothing tells
             await asyncio.sleep(0)
 
 

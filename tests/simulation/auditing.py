@@ -17,11 +17,9 @@ class Auditing(Talking):
     def asks_audit(self, who: str, n: int, over: int, kind: AuditKind, identity: bool) -> None:
         """The other side of a connection, or who was that; of a key that one may not have, or of their identity."""
         held = pick(list(self.world.known.held.values()), n)
-        joined = [(id, each) for id, each in self.model.connections.items() if who in (each.inviter, each.acceptor)]
-        chosen = pick(sorted(joined, key=lambda one: not one[1].stands), over)
-        if chosen is None:
+        if (id := pick(self.connections_of(who), over)) is None:
             return
-        id, of = chosen[0], chosen[1].peer_of(who)
+        of = self.model.connections[id].peer_of(who)
         asker, asked = self.person(who), self.person(of)
         if identity or held is None:
             audit, generation = Audit(asker, asked, id, "public"), 1

@@ -154,7 +154,7 @@ class Databases:
             self._do(SQL("DROP DATABASE {} WITH (FORCE)").format(Identifier(self._called(kind))))
 
     def _called(self, kind: str) -> str:
-        return f"{self._name}_{kind}".replace("-", "_")
+        return f"{self._name}_{kind}"
 
     def _url(self, kind: str) -> str:
         return self._server.replace("/postgres?", f"/{self._called(kind)}?")

@@ -49,10 +49,9 @@ class Keeping(Talking):
         if held is None:
             return
         who, draft = self.name(held.creator), self.world.draft(held)
-        joined = [(id, each) for id, each in self.model.connections.items() if who in (each.inviter, each.acceptor)]
-        if (chosen := pick(sorted(joined, key=lambda one: not one[1].stands), to)) is None:
+        if (over := pick(self.connections_of(who), to)) is None:
             return
-        over, receiver = chosen[0], chosen[1].peer_of(who)
+        receiver = self.model.connections[over].peer_of(who)
         holders = {self.person(each).account for each in self.model.keys[held.id].holders}
         draft.record = replace(draft.record, holders=tuple(sorted(holders)))
         said, n = draft.granted(self.person(receiver), over), draft.record.n
@@ -171,7 +170,7 @@ class Keeping(Talking):
         held = pick(list(self.world.known.held.values()), n)
         if held is None:
             return
-        by, keeper = who if strange else self.name(held.creator), self.world.keepers[on % len(self.world.keepers)]
+        by, keeper = who if strange else self.name(held.creator), self.keeper(on)
         command: Command = self.world.opened(held.placed(keeper))
         self.world.say(by, self.person(by).says(command), lambda model: model.place(held.id, by, keeper.id))
 

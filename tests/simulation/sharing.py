@@ -80,7 +80,7 @@ class Sharing(Talking):
     @rule(who=people, n=some, to=some, on=conditions)
     def shares(self, who: str, n: int, to: int, on: tuple[int, Terms | None, int]) -> None:
         """An item with a friend; or with whom one was connected, or what is not one's own."""
-        item, over = pick(self._items_of(who), n), pick(self._connections_of(who), to)
+        item, over = pick(self._items_of(who), n), pick(self.connections_of(who), to)
         if item is None or over is None:
             return
         ends, terms, reshare = on
@@ -88,16 +88,12 @@ class Sharing(Talking):
         said = Conditions(expires=expires, terms=terms, reshare=reshare)
         self._share(who, over, item, self.model.items[item].version, said)
 
-    def _connections_of(self, who: str) -> list[str]:
-        found = [id for id, each in self.model.connections.items() if who in (each.inviter, each.acceptor)]
-        return sorted(found, key=lambda id: not self.model.connections[id].stands)
-
     @precondition(lambda self: self.model.shares)
     @rule(who=people, n=some, to=some)
     def shares_on(self, who: str, n: int, to: int) -> None:
         """What one was given, whether or not it may go on."""
         given = [id for id, share in self.model.shares.items() if share.recipient == who]
-        source, over = pick(given, n), pick(self._connections_of(who), to)
+        source, over = pick(given, n), pick(self.connections_of(who), to)
         if source is None or over is None:
             return
         share = self.model.shares[source]

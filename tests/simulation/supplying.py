@@ -14,16 +14,14 @@ class Supplying(Talking):
     @rule(n=some, called=st.sampled_from([0, 0, 0, 1]), quota=st.sampled_from([0, 7]))
     def announces(self, n: int, called: int, quota: int) -> None:
         """One of them, by its own name, or by another's."""
-        keepers = self.world.keepers
-        keeper, name = keepers[n % len(keepers)], keepers[(n + called) % len(keepers)].name
+        keeper, name = self.keeper(n), self.keeper(n + called).name
         said = keeper.announces(quota, name)
         self.world.say(keeper.name, said, lambda model: model.announce(keeper.id, name, quota), known=always)
 
     @rule(n=some, which=some, ordered=odd.map(lambda each: not each), sure=odd)
     def replaces(self, n: int, which: int, ordered: bool, sure: bool) -> None:
         """One of them takes another's place; or says so without the operator's order."""
-        keepers = self.world.keepers
-        keeper, lost = keepers[n % len(keepers)], keepers[which % len(keepers)]
+        keeper, lost = self.keeper(n), self.keeper(which)
         if sure or not ordered:
             said = keeper.replaces(lost, LOG if ordered else SigningKey.generate())
             self.world.say(

@@ -6,14 +6,12 @@ from typing import ClassVar, TypeVar
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine
 
+from tests.handlers.keepers import Keeper
 from tests.handlers.people import Citizen
 from tests.simulation.ground import Ground
 from tests.simulation.model import Model
 from tests.simulation.people import NAMES, Somebody
 from tests.simulation.world import World
-
-NAME = "world"
-"""Of the grounds of all worlds behind the first, each with its number."""
 
 T = TypeVar("T")
 
@@ -70,6 +68,15 @@ class Talking(RuleBasedStateMachine):
         found = {each.peer_of(name): id for id, each in self.model.connections.items() if each.joins(name)}
         return {name: found[name] for name in NAMES if name in found}
 
+    def connections_of(self, name: str) -> list[str]:
+        """All that somebody has, and had: those that stand first."""
+        found = [id for id, each in self.model.connections.items() if name in (each.inviter, each.acceptor)]
+        return sorted(found, key=lambda id: not self.model.connections[id].stands)
+
+    def keeper(self, n: int) -> Keeper:
+        """One of the suppliers."""
+        return self.world.keepers[n % len(self.world.keepers)]
+
 
 class Worlds:
     """Where worlds come from: each is a copy of a first one, which nobody uses any more then."""
@@ -82,7 +89,7 @@ class Worlds:
         """A new one; the one before goes."""
         self._leave()
         self._count += 1
-        ground = self.first.system.ground.copied(f"{NAME}_{self._count}")
+        ground = self.first.system.ground.copied(f"world_{self._count}")
         self.newest = World(ground, of=self.first)
         return self.newest
 

@@ -13,8 +13,7 @@ class Connecting(Facts):
         if who in self.heads or who in self.closed or not self._may_take(who, address):
             return "refused"
         self.heads[who], self.signs[who] = head, 0
-        self.address[who] = address
-        self.taken[address] = who
+        self._take(who, address)
         return "accepted"
 
     def rename(self, who: str, address: str) -> Verdict:
@@ -23,9 +22,12 @@ class Connecting(Facts):
             return "ignored"
         if not self._may_take(who, address):
             return "refused"
+        self._take(who, address)
+        return "accepted"
+
+    def _take(self, who: str, address: str) -> None:
         self.address[who] = address
         self.taken[address] = who
-        return "accepted"
 
     def _may_take(self, who: str, address: str) -> bool:
         return self.taken.get(address, who) == who

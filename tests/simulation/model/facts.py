@@ -184,6 +184,10 @@ class Key:
     location: Location | None = None
     ended: bool = False
 
+    def knows(self, who: str) -> bool:
+        """Whether they have a part of it, be it the public one."""
+        return who in self.held or who in self.known
+
     def forget(self, who: str) -> None:
         """They have nothing of it from now on."""
         for kept in (self.held, self.known, self.notes):
@@ -221,7 +225,7 @@ class Audit:
 
 @dataclass
 class Supplier:
-    """Who keeps fragments, as they are called; `lost` is whether another took their place."""
+    """Who keeps fragments, as they are called; `lost_to` is who took their place, if somebody did."""
 
     called: str
     quota: int

@@ -77,7 +77,7 @@ class Keeping(Facts):
     def note_key(self, id: str, by: str, replaces: str | None, note: str) -> Verdict:
         """Whoever has a part of it, for themselves, behind the note that stands."""
         key = self.keys[id]
-        if (by not in key.held and by not in key.known) or key.notes.get(by) not in (replaces, note):
+        if not key.knows(by) or key.notes.get(by) not in (replaces, note):
             return "refused"
         if key.notes.get(by) == note:
             return "ignored"
@@ -90,7 +90,7 @@ class Keeping(Facts):
         if key.ended and key.creator == by:
             return "ignored"
         used = key.location is not None and key.location.stands
-        if (by not in key.held and by not in key.known) or (by == key.creator and used):
+        if not key.knows(by) or (by == key.creator and used):
             return "refused"
         if by == key.creator:
             key.ended, key.held, key.known, key.notes = True, {}, {}, {}
